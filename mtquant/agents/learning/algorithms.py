@@ -1,0 +1,115 @@
+"""Stable-Baselines3 learners by name, built one way for phases 1 and 2, with their complete state."""
+
+import math
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+import torch
+from stable_baselines3 import PPO
+from stable_baselines3.common.policies import ActorCriticPolicy
+
+from mtquant.agents.learning.state import (
+    Parts,
+    capture_module,
+    capture_optimizer,
+    capture_rng,
+    restore_module,
+    restore_optimizer,
+    restore_rng,
+)
+from mtquant.agents.policy import policy_arguments
+from mtquant.config.agents import PPOSpec
+from mtquant.envs.vec_env import VecMarketEnv
+from mtquant.types import Array, Float32
+
+
+def rollouts_of(timesteps: int, spec: PPOSpec) -> int:
+    """Return the number of whole rollouts that cover `timesteps`."""
+    return math.ceil(timesteps / (spec.n_envs * spec.n_steps))
+
+
+def build_ppo(
+    env: VecMarketEnv, spec: PPOSpec, timesteps: int, *, mean: Float32, std: Float32, clip: float, seed: int, device: str
+) -> PPO:
+    """Return SB3's PPO over `env`.
+
+    The step size is a function of absolute progress, so that a resumed run has the same one. `linear`
+    falls by one rollout's share per rollout and is still positive in the last.
+    """
+    last = 1.0 / rollouts_of(timesteps, spec)
+
+    def linear(remaining: float) -> float:
+        return spec.learning_rate * min(1.0, max(0.0, remaining) + last)
+
+    return PPO(
+        ActorCriticPolicy,
+        env,
+        learning_rate=linear if spec.learning_rate_schedule == "linear" else spec.learning_rate,
+        n_steps=spec.n_steps,
+        batch_size=min(spec.batch_size, spec.n_envs * spec.n_steps),
+        n_epochs=spec.n_epochs,
+        gamma=spec.gamma,
+        gae_lambda=spec.gae_lambda,
+        clip_range=spec.clip_range,
+        ent_coef=spec.ent_coef,
+        vf_coef=spec.vf_coef,
+        max_grad_norm=spec.max_grad_norm,
+        policy_kwargs=policy_arguments(
+            mean, std, clip=clip, hidden=spec.hidden, log_std_init=spec.log_std_init, weight_decay=spec.weight_decay
+        ),
+        seed=seed,
+        device=device,
+        verbose=0,
+    )
+
+
+ALGORITHMS = {"ppo": build_ppo}
+
+
+def capture_learner(model: PPO) -> Parts:
+    """Return the complete state of an SB3 learner at a rollout boundary, its environment included."""
+    env = model.env
+    assert isinstance(env, VecMarketEnv)
+    arrays, values = env.state_dict()
+    optimizer_arrays, optimizer_values = capture_optimizer("optimizer", model.policy.optimizer)
+    rng_arrays, rng_values = capture_rng()
+    arrays = {f"env.{name}": array for name, array in arrays.items()}
+    arrays |= capture_module("policy", model.policy) | optimizer_arrays | rng_arrays
+    arrays["last_obs"] = np.asarray(model._last_obs)
+    arrays["last_episode_starts"] = np.asarray(model._last_episode_starts)
+    counters = {
+        "num_timesteps": model.num_timesteps,
+        "n_updates": model._n_updates,
+        "episode_num": model._episode_num,
+        "progress": float(model._current_progress_remaining),
+        "episodes": [[float(e["r"]), int(e["l"])] for e in model.ep_info_buffer or ()],
+    }
+    return arrays, {"env": values, "counters": counters} | optimizer_values | rng_values
+
+
+def restore_learner(model: PPO, arrays: Mapping[str, Array], values: Mapping[str, Any]) -> None:
+    """Continue a learner from `capture_learner`; call inside `learn`, before its first rollout."""
+    env = model.env
+    assert isinstance(env, VecMarketEnv)
+    env.load_state_dict(
+        {name.removeprefix("env."): a for name, a in arrays.items() if name.startswith("env.")}, values["env"]
+    )
+    restore_module("policy", model.policy, arrays)
+    restore_optimizer("optimizer", model.policy.optimizer, arrays, values)
+    counters = values["counters"]
+    model.num_timesteps = counters["num_timesteps"]
+    model._n_updates = counters["n_updates"]
+    model._episode_num = counters["episode_num"]
+    model._current_progress_remaining = counters["progress"]
+    assert model.ep_info_buffer is not None
+    model.ep_info_buffer.clear()
+    model.ep_info_buffer.extend({"r": r, "l": length, "t": 0.0} for r, length in counters["episodes"])
+    model._last_obs = np.array(arrays["last_obs"])
+    model._last_episode_starts = np.array(arrays["last_episode_starts"])
+    restore_rng(arrays, values)
+
+
+def finite(model: PPO) -> bool:
+    """Return whether every weight is finite."""
+    return all(bool(torch.isfinite(p).all()) for p in model.policy.parameters())

@@ -1,0 +1,189 @@
+"""The learners of phase 3: one policy per agent, each with its own rollout, critic and optimisers."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any, NamedTuple
+
+import numpy as np
+import torch
+from stable_baselines3.common.policies import ActorCriticPolicy
+from torch import Tensor, nn
+
+from mtquant.agents.learning.critic import CentralCritic
+from mtquant.agents.learning.gradient_coordination import GradientCoordinationSystem
+from mtquant.agents.learning.ppo import advantages, normalise, ppo_losses, surrogate
+from mtquant.agents.learning.state import (
+    Parts,
+    capture_module,
+    capture_optimizer,
+    restore_module,
+    restore_optimizer,
+)
+from mtquant.types import Array, Bool, Float32
+
+HUBER_DELTA = 10.0
+
+
+class Choice(NamedTuple):
+    """What an agent chose in a bar; B samples."""
+
+    observation: Float32
+    """[B, d]"""
+    central: Float32
+    """[B, c]"""
+    action: Float32
+    """[B, a] before clipping."""
+    log_prob: Float32
+    """[B]"""
+    value: Float32
+    """[B, streams]"""
+
+
+class Rollout(NamedTuple):
+    """Flat samples `[S B, ...]` ready for updates."""
+
+    observation: Tensor
+    central: Tensor
+    action: Tensor
+    log_prob: Tensor
+    advantage: Tensor
+    """[S B, streams], normalised per stream."""
+    target: Tensor
+    """[S B, streams] returns."""
+    explained_variance: float
+
+
+class UpdateSettings(NamedTuple):
+    """Numbers of one update."""
+
+    epochs: int
+    minibatches: int
+    clip_range: float
+    max_grad_norm: float
+    critic_only: bool
+
+
+class JointLearner:
+    """One agent: policy, centralised critic, optimisers; `streams` reward streams.
+
+    Samples of one bar are ordered row by row (`per_row` each), so that episode ends of rows apply to
+    all samples of the row.
+    """
+
+    def __init__(
+        self, name: str, policy: ActorCriticPolicy, critic: CentralCritic, coordination: GradientCoordinationSystem, *,
+        streams: int, per_row: int, gamma: float, lam: float, weight_decay: float,
+    ) -> None:
+        self.name, self.policy, self.critic, self.coordination = name, policy, critic, coordination
+        self.streams, self.per_row, self.gamma, self.lam = streams, per_row, gamma, lam
+        self.actor_parameters: list[nn.Parameter] = [
+            *policy.mlp_extractor.policy_net.parameters(), *policy.action_net.parameters(), policy.log_std,
+        ]
+        self.actor_optimizer = torch.optim.AdamW(self.actor_parameters, eps=1e-5, weight_decay=weight_decay)
+        self.critic_optimizer = torch.optim.Adam(critic.parameters(), eps=1e-5)
+        self.steps: list[Choice] = []
+        self.rewards: list[Float32] = []
+        self.starts: list[Bool] = []
+
+    def choose(self, observation: Float32, central: Float32) -> Float32:
+        """Sample actions `[B, a]` for observations `[B, d]` and remember the choice."""
+        with torch.no_grad():
+            seen, around = torch.from_numpy(observation), torch.from_numpy(central)
+            distribution = self.policy.get_distribution(seen)
+            action = distribution.get_actions()
+            log_prob = distribution.log_prob(action)
+            value = self.critic(seen, around)
+        self.steps.append(Choice(observation, central, action.numpy(), log_prob.numpy(), value.numpy()))
+        return self.steps[-1].action
+
+    def value(self, observation: Float32, central: Float32) -> Float32:
+        """Return values `[B, streams]`."""
+        with torch.no_grad():
+            out: Float32 = self.critic(torch.from_numpy(observation), torch.from_numpy(central)).numpy()
+        return out
+
+    def pay(self, reward: Float32, start: Bool) -> None:
+        """Add the rewards `[B, streams]` of the last choice; `start` [N]: it was its episode's first."""
+        self.rewards.append(reward.astype(np.float32))
+        self.starts.append(np.repeat(start, self.per_row))
+
+    def finish(self, last_value: Float32, last_done: Bool) -> Rollout:
+        """Turn the remembered choices into samples and forget them."""
+        value = np.stack([step.value for step in self.steps])
+        advantage = advantages(
+            np.stack(self.rewards), value, last_value, np.stack(self.starts), np.repeat(last_done, self.per_row),
+            self.gamma, self.lam,
+        )
+        target = advantage + value
+        spread = float(target[..., 0].var())
+        explained = 1.0 - float((target[..., 0] - value[..., 0]).var()) / spread if spread > 0 else float("nan")
+        flat = [torch.from_numpy(np.concatenate([getattr(s, n) for s in self.steps])) for n in Choice._fields[:4]]
+        streams = advantage.shape[-1]
+        scaled = torch.from_numpy(advantage.reshape(-1, streams))
+        scaled = torch.stack([normalise(scaled[:, i]) for i in range(streams)], dim=1)
+        self.steps, self.rewards, self.starts = [], [], []
+        return Rollout(*flat, scaled, torch.from_numpy(target.reshape(-1, streams)), explained)
+
+    def update(self, rollouts: Sequence[Rollout], settings: UpdateSettings, rates: tuple[float, float]) -> dict[str, float]:
+        """Take gradient steps on the samples of `rollouts`; `rates` are the actor's and critic's step sizes."""
+        for optimizer, rate in zip((self.actor_optimizer, self.critic_optimizer), rates, strict=True):
+            for group in optimizer.param_groups:
+                group["lr"] = rate
+        parts = [torch.cat([r[i] for r in rollouts]) for i in range(6)]
+        count = len(parts[0])
+        size = -(-count // settings.minibatches)
+        measured: list[dict[str, float]] = []
+        for _ in range(settings.epochs):
+            order = torch.randperm(count)
+            for begin in range(0, count, size):
+                batch = [part[order[begin : begin + size]] for part in parts]
+                measured.append(self._minibatch(batch, settings))
+        names = measured[0].keys()
+        return {n: float(np.nanmean([m[n] for m in measured])) if not _all_nan(measured, n) else float("nan") for n in names}
+
+    def _minibatch(self, batch: list[Tensor], settings: UpdateSettings) -> dict[str, float]:
+        observation, central, action, old_log_prob, advantage, target = batch
+        value_loss = nn.functional.huber_loss(self.critic(observation, central), target, delta=HUBER_DELTA)
+        self.critic_optimizer.zero_grad()
+        value_loss.backward()
+        nn.utils.clip_grad_norm_(self.critic.parameters(), settings.max_grad_norm)
+        self.critic_optimizer.step()
+        out = {"value_loss": float(value_loss.detach())}
+        if settings.critic_only:
+            return out
+        distribution = self.policy.get_distribution(observation)
+        log_prob = distribution.log_prob(action)
+        entropy = distribution.entropy()
+        assert entropy is not None
+        main = ppo_losses(log_prob, entropy, old_log_prob, advantage[:, 0], settings.clip_range)
+        losses = [main.surrogate] + [
+            surrogate(log_prob, old_log_prob, advantage[:, i], settings.clip_range) for i in range(1, advantage.shape[1])
+        ]
+        conflict = self.coordination.coordinate_updates(losses, self.actor_parameters)
+        norm = self.coordination.gradient_clipping(self.actor_parameters, settings.max_grad_norm)
+        self.actor_optimizer.step()
+        return out | {
+            "policy_loss": float(main.surrogate.detach()), "approx_kl": main.approx_kl,
+            "clip_fraction": main.clip_fraction, "gradient_norm": norm,
+        } | conflict.named()
+
+    def state_dict(self) -> Parts:
+        """Return the learner's state between rollouts."""
+        arrays = capture_module(f"{self.name}.policy", self.policy) | capture_module(f"{self.name}.critic", self.critic)
+        values: dict[str, Any] = {f"{self.name}.rates": dict(self.coordination.rates)}
+        for label, optimizer in (("actor", self.actor_optimizer), ("critic", self.critic_optimizer)):
+            more, groups = capture_optimizer(f"{self.name}.{label}_optimizer", optimizer)
+            arrays |= more
+            values |= groups
+        return arrays, values
+
+    def load_state_dict(self, arrays: Mapping[str, Array], values: Mapping[str, Any]) -> None:
+        """Continue from `state_dict`."""
+        restore_module(f"{self.name}.policy", self.policy, arrays)
+        restore_module(f"{self.name}.critic", self.critic, arrays)
+        restore_optimizer(f"{self.name}.actor_optimizer", self.actor_optimizer, arrays, values)
+        restore_optimizer(f"{self.name}.critic_optimizer", self.critic_optimizer, arrays, values)
+        self.coordination.rates = dict(values[f"{self.name}.rates"])
+
+
+def _all_nan(measured: Sequence[Mapping[str, float]], name: str) -> bool:
+    return all(np.isnan(m[name]) for m in measured)

@@ -1,0 +1,260 @@
+"""Phase 3: meta-controller and specialists are trained together on the whole portfolio."""
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+from mtquant.agents.bundle import PolicyBundle
+from mtquant.agents.learning.aggregators import build_aggregator
+from mtquant.agents.learning.critic import CentralCritic
+from mtquant.agents.learning.gradient_coordination import GradientCoordinationSystem
+from mtquant.agents.learning.joint import JointLearner, Rollout, UpdateSettings
+from mtquant.agents.learning.state import capture_rng, restore_rng, seed_everything
+from mtquant.agents.training.curriculum_learning import AdvancedCurriculumLearning
+from mtquant.config.agents import PipelineSpec
+from mtquant.data.dataset import Dataset
+from mtquant.envs.games.joint import META, JointGame, JointTrainingEnv
+from mtquant.envs.multi_agent import MultiAgentVecEnv
+from mtquant.errors import Preempted, TrainingError
+from mtquant.store.snapshot import Snapshot
+from mtquant.store.units import UnitHandle
+from mtquant.types import Bool, Float32
+
+
+class Phase3JointTrainer:
+    """Trains all agents jointly from the bundles of phases 1 and 2 (`folders` by agent)."""
+
+    def __init__(self, spec: PipelineSpec, dataset: Dataset, unit: UnitHandle, folders: dict[str, Path]) -> None:
+        self.spec, self.dataset, self.unit, self.folders = spec, dataset, unit, folders
+        self.phase = spec.phase3
+        self.bundles: dict[str, PolicyBundle] = {}
+        per_rollout = self.phase.n_envs * self.phase.n_steps
+        self.rollouts = -(-self.phase.timesteps // per_rollout)
+        self.total_steps = self.rollouts * per_rollout
+        self.curriculum = AdvancedCurriculumLearning(self.phase.curriculum, self.total_steps)
+
+    def load_pretrained_models(self) -> None:
+        """Load the bundles and prepare them for joint training.
+
+        The first layer's columns of everything a specialist has not seen before (goal, phase flag, peers,
+        macro) are set to zero, so that at the first step each acts exactly as in phase 2; exploration is
+        raised again.
+        """
+        self.bundles = {agent: PolicyBundle.load(folder) for agent, folder in self.folders.items()}
+        with torch.no_grad():
+            for agent, bundle in self.bundles.items():
+                bundle.policy.set_training_mode(True)
+                if agent == META:
+                    bundle.policy.log_std.fill_(self.phase.meta_log_std)
+                    continue
+                first = bundle.policy.mlp_extractor.policy_net[0]
+                first.weight[:, bundle.layout.slice("goal").start :] = 0.0
+                bundle.policy.log_std.fill_(self.phase.specialist_log_std)
+
+    def create_joint_training_env(self) -> JointTrainingEnv:
+        """Return the game of phase 3 as a PettingZoo environment; `.batch` gives the rows trained on."""
+        return JointTrainingEnv(self.dataset, self.spec, self.dataset.splits.train, context=self.phase.peers)
+
+    def train(self) -> dict[str, Any]:
+        """Train jointly, write all bundles to `outputs/<agent>` and return the last metrics."""
+        self.load_pretrained_models()
+        seed_everything(self.unit.streams.integer("phase3", "learner"))
+        joint = self.create_joint_training_env()
+        env = joint.batch(self.phase.n_envs, self.unit.streams.rng("phase3", "episodes"))
+        learners = self._learners(joint.joint_game)
+        env.engine.scenario = self.curriculum.generate_scenario(self.curriculum.get_difficulty_level(0))
+        env.reset()
+        self._start = np.ones(env.rows, dtype=bool)
+        done = self._resume(env, learners)
+        pending: dict[str, list[Rollout]] = {agent: [] for agent in learners}
+        metrics: dict[str, float] = {}
+        for index in range(done, self.rollouts):
+            metrics = self._collect(env, joint.joint_game, learners, pending)
+            metrics |= self._update(index, learners, pending)
+            step = (index + 1) * self.phase.n_envs * self.phase.n_steps
+            env.engine.scenario = self.curriculum.update_curriculum({"step": step} | _headline(metrics))
+            self.unit.log(step, metrics)
+            self._boundary(step, env, learners, pending, last=index + 1 == self.rollouts)
+        self._save(learners)
+        return _headline(metrics)
+
+    def evaluate(self, n_episodes: int = 100) -> dict[str, float]:
+        """Run the trained hierarchy on `n_episodes` validation episodes with deterministic actions.
+
+        Returns the portfolio's utility per bar in u0 and its annual Sharpe ratio after costs.
+        """
+        bundles = {agent: PolicyBundle.load(self.unit.outputs / agent) for agent in self.folders}
+        acts = {agent: bundle.act_fn() for agent, bundle in bundles.items()}
+        env = JointTrainingEnv(self.dataset, self.spec, self.dataset.splits.validation, context=self.phase.peers)
+        engine = env.batch(n_episodes, self.unit.streams.rng("phase3", "evaluation")).engine
+        engine.begin(stagger=False)
+        alive, paid, earned = np.ones(n_episodes, dtype=bool), [], []
+        while alive.any():
+            for agent in engine.game.agents:
+                engine.say(agent, acts[agent](engine.observe(agent)))
+            outcome = engine.advance()
+            paid.append(outcome.rewards[META][alive])
+            earned.append((outcome.result.equity / outcome.result.equity_before - 1.0)[alive])
+            alive = alive & ~outcome.done
+            if alive.any() and outcome.done.any():
+                engine.restart(outcome.done)
+        returns = np.concatenate(earned)
+        spread = float(returns.std())
+        annual = float(np.sqrt(self.dataset.market.bars_per_year))
+        return {
+            "validation_utility_per_bar": float(np.concatenate(paid).mean()),
+            "validation_sharpe": float(returns.mean() / spread * annual) if spread > 0 else float("nan"),
+        }
+
+    def _learners(self, game: JointGame) -> dict[str, JointLearner]:
+        phase = self.phase
+        aggregator = build_aggregator(phase.aggregator if phase.gradient_coordination else {"name": "portfolio_only"})
+        central = 2 * game.slots + len(game.members)
+        learners = {}
+        for agent, bundle in self.bundles.items():
+            meta = agent == META
+            mean, std = game.meta_view.normaliser() if meta else game.view.normaliser(self.dataset)
+            streams = 1 if meta or phase.aggregator["name"] == "portfolio_only" or not phase.gradient_coordination else 2
+            critic = CentralCritic(
+                bundle.layout.space(), mean, std, bundle.clip, 0 if meta else central, bundle.hidden, streams
+            )
+            learners[agent] = JointLearner(
+                agent, bundle.policy, critic, GradientCoordinationSystem(aggregator),
+                streams=streams, per_row=1 if meta else len(bundle.instruments),
+                gamma=self.spec.phase2.ppo.gamma if meta else phase.gamma,
+                lam=phase.gae_lambda, weight_decay=0.0 if meta else phase.weight_decay,
+            )
+        return learners
+
+    def _collect(
+        self, env: MultiAgentVecEnv, game: JointGame, learners: dict[str, JointLearner],
+        pending: dict[str, list[Rollout]],
+    ) -> dict[str, float]:
+        """Play one rollout and add its samples to `pending`."""
+        every = game.decision_bars
+        utility: list[float] = []
+        meta_reward, meta_start = np.zeros(env.rows), self._start.copy()
+        for bar in range(self.phase.n_steps):
+            if bar % every == 0:
+                meta_reward, meta_start = np.zeros(env.rows), self._start.copy()
+                env.say(META, learners[META].choose(*_inputs(env, game, META)))
+            for group in game.members:
+                chosen = learners[group].choose(*_inputs(env, game, group))
+                env.say(group, chosen.reshape(env.rows, -1))
+            outcome = env.step()
+            cut = outcome.done & ~outcome.terminated
+            result = outcome.result
+            marginal, own = game.difference(result), game.own(result)
+            if self.phase.credit == "shared":
+                marginal = np.repeat(outcome.rewards[META][:, None], marginal.shape[1], axis=1)
+            utility.append(float(outcome.rewards[META].mean()))
+            meta_reward = meta_reward + outcome.rewards[META]
+            for group, slots in game.members.items():
+                paid = np.stack([marginal[:, slots].reshape(-1), own[:, slots].reshape(-1)], axis=1)
+                learner = learners[group]
+                learner.pay(paid[:, : learner.streams] + self._bootstrap(env, game, learner, cut), self._start)
+            if (bar + 1) % every == 0:
+                learners[META].pay(meta_reward[:, None] + self._bootstrap(env, game, learners[META], cut), meta_start)
+            env.restart(outcome.done)
+            self._start = outcome.done
+        for agent, learner in learners.items():
+            pending[agent].append(learner.finish(learner.value(*_inputs(env, game, agent)), self._start))
+        return {"utility_per_bar": float(np.mean(utility))}
+
+    def _bootstrap(self, env: MultiAgentVecEnv, game: JointGame, learner: JointLearner, cut: Bool) -> Float32:
+        """Return `[B, streams]` the discounted value of what follows episodes that were cut, 0 elsewhere."""
+        if not cut.any():
+            return np.zeros((env.rows * learner.per_row, learner.streams), dtype=np.float32)
+        value = learner.value(*_inputs(env, game, learner.name))
+        return np.where(np.repeat(cut, learner.per_row)[:, None], learner.gamma * value, 0.0).astype(np.float32)
+
+    def _update(
+        self, index: int, learners: dict[str, JointLearner], pending: dict[str, list[Rollout]]
+    ) -> dict[str, float]:
+        phase = self.phase
+        remaining = 1.0 - index / self.rollouts
+        metrics: dict[str, float] = {}
+        for agent, learner in learners.items():
+            every = phase.meta_update_freq if agent == META else phase.specialist_update_freq
+            if (index + 1) % every and index + 1 < self.rollouts:
+                continue
+            base = phase.meta_learning_rate if agent == META else phase.specialist_learning_rate
+            rate = base * remaining * learner.coordination.rates.get(agent, 1.0)
+            critic_rate = phase.critic_learning_rate * (0.1 + 0.9 * remaining)
+            settings = UpdateSettings(
+                phase.n_epochs, phase.n_minibatches, phase.clip_range, phase.max_grad_norm,
+                index < phase.critic_warmup_rollouts,
+            )
+            explained = pending[agent][-1].explained_variance
+            found = learner.update(pending[agent], settings, (rate, critic_rate))
+            pending[agent] = []
+            if phase.adaptive_learning_rates and "approx_kl" in found:
+                learner.coordination.adaptive_learning_rates({agent: found["approx_kl"]})
+            metrics |= {f"{agent}/{n}": v for n, v in (found | {"explained_variance": explained}).items()}
+            if not all(bool(torch.isfinite(p).all()) for p in learner.actor_parameters):
+                raise TrainingError(
+                    f"Joint training diverged: a weight of `{agent}` is not finite after rollout {index + 1}. "
+                    "Lower `phase3.specialist_learning_rate` or `phase3.meta_learning_rate`."
+                )
+        return metrics
+
+    def _boundary(
+        self, step: int, env: MultiAgentVecEnv, learners: dict[str, JointLearner],
+        pending: dict[str, list[Rollout]], *, last: bool,
+    ) -> None:
+        """Checkpoint when due and nothing waits to be learned from; stop when asked."""
+        if last or any(pending.values()):
+            return
+        stopping = self.unit.stop_requested()
+        if stopping or self.unit.checkpoint_due():
+            arrays, values = env.state_dict()
+            arrays = {f"env.{n}": a for n, a in arrays.items()} | {"start": self._start.copy()}
+            values = {"env": values, "curriculum": self.curriculum.state_dict(), "step": step}
+            for learner in learners.values():
+                more, numbers = learner.state_dict()
+                arrays |= more
+                values |= numbers
+            more, numbers = capture_rng()
+            self.unit.save_checkpoint(step, Snapshot(arrays | more, values | numbers))
+        if stopping:
+            raise Preempted(f"Stopped at step {step}; a checkpoint was written.")
+
+    def _resume(self, env: MultiAgentVecEnv, learners: dict[str, JointLearner]) -> int:
+        """Restore the newest checkpoint; return the number of rollouts done."""
+        found = self.unit.load_checkpoint()
+        if found is None:
+            return 0
+        step, snapshot = found
+        arrays, values = snapshot.arrays, snapshot.values
+        env.load_state_dict({n.removeprefix("env."): a for n, a in arrays.items() if n.startswith("env.")}, values["env"])
+        self._start = np.array(arrays["start"])
+        self.curriculum.load_state_dict(values["curriculum"])
+        for learner in learners.values():
+            learner.load_state_dict(arrays, values)
+        restore_rng(arrays, values)
+        return step // (self.phase.n_envs * self.phase.n_steps)
+
+    def _save(self, learners: dict[str, JointLearner]) -> None:
+        for agent, bundle in self.bundles.items():
+            learners[agent].policy.set_training_mode(False)
+            origin = {"phase": 3, "timesteps": self.total_steps, "peers": self.phase.peers}
+            PolicyBundle(
+                agent, bundle.layout, bundle.actions, bundle.instruments, bundle.hidden, bundle.clip,
+                learners[agent].policy, bundle.per_instrument, origin,
+            ).save(self.unit.outputs / agent)
+
+
+def _inputs(env: MultiAgentVecEnv, game: JointGame, agent: str) -> tuple[Float32, Float32]:
+    """Return observations `[B, d]` and central states `[B, c]` of an agent's samples."""
+    seen = np.asarray(env.observe(agent), dtype=np.float32)
+    if agent == META:
+        return seen, np.zeros((len(seen), 0), dtype=np.float32)
+    count = len(game.members[agent])
+    around = np.repeat(game.central(env.engine.table), count, axis=0)
+    return seen.reshape(len(seen) * count, -1), around
+
+
+def _headline(metrics: dict[str, float]) -> dict[str, float]:
+    return {"utility_per_bar": metrics["utility_per_bar"]} if "utility_per_bar" in metrics else {}

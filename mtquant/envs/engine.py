@@ -1,0 +1,110 @@
+"""`GameEngine`: one game at one simulator, with its episodes. Every view is a thin layer over it."""
+
+from collections.abc import Mapping
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from mtquant.data.splits import Split
+from mtquant.envs.game import MarketGame, Table
+from mtquant.envs.scenario import EpisodeSchedule, Scenario
+from mtquant.sim.kernel import StepResult
+from mtquant.sim.simulator import Episode, MarketSim
+from mtquant.types import Array, Bool, Float
+
+
+class Outcome(NamedTuple):
+    """One bar of the game."""
+
+    rewards: dict[str, Float]
+    result: StepResult
+    done: Bool
+    """[N] the episode ended with this bar."""
+    terminated: Bool
+    """[N] it ended because the account was ruined; otherwise it was cut (truncated)."""
+
+
+class GameEngine:
+    """N rows of one game. Agents speak in order with `say`; `advance` plays the bar.
+
+    Rows whose episode ended stay where they are until `restart` is called.
+    """
+
+    def __init__(self, game: MarketGame, split: Split, rows: int, rng: np.random.Generator) -> None:
+        market = game.dataset.market
+        starts = np.array([start for start, _ in market.history_bounds()])
+        self.game = game
+        self.rows = rows
+        self.rng = rng
+        self.schedule = EpisodeSchedule(split, starts, game.spec.environment, multiple=game.decision_bars)
+        self.scenario = Scenario()
+        self.table = Table(MarketSim(game.dataset, game.spec, rows=rows, slots=game.slots, joint=game.joint), {})
+
+    @property
+    def sim(self) -> MarketSim:
+        """The accounts."""
+        return self.table.sim
+
+    def begin(self, *, stagger: bool) -> None:
+        """Start an episode in every row; with `stagger`, of random remaining lengths."""
+        slots = self.game.draw_slots(self.rng, self.rows)
+        self.begin_episode(self.schedule.draw(self.rng, self.rows, slots, self.scenario, stagger=stagger))
+
+    def begin_episode(self, episode: Episode) -> None:
+        """Start the given episode, one entry per row."""
+        everyone = np.ones(self.rows, dtype=bool)
+        self.table.memory = self.game.memory(self.rows)
+        self.sim.reset(everyone, episode)
+        self.game.reset_memory(self.table.memory, everyone, self.rng)
+        self.table.said = {}
+
+    def restart(self, rows: Bool) -> None:
+        """Start new episodes in `rows` [N]."""
+        count = int(rows.sum())
+        slots = self.game.draw_slots(self.rng, count)
+        self.sim.reset(rows, self.schedule.draw(self.rng, count, slots, self.scenario))
+        self.game.reset_memory(self.table.memory, rows, self.rng)
+
+    def observe(self, agent: str) -> Array:
+        """Return `[N, d]` what `agent` sees now, having heard those who spoke in this bar."""
+        return self.game.observe(agent, self.table)
+
+    def say(self, agent: str, action: Array) -> None:
+        """Take the action `[N, a]` of `agent`, clipped to its bounds. NaN is an error."""
+        bounds = self.game.actions(agent)
+        if not np.isfinite(action).all():
+            raise FloatingPointError(f"Agent `{agent}` chose an action that is not finite.")
+        self.table.said[agent] = np.clip(np.asarray(action, dtype=np.float64), bounds.low, bounds.high)
+
+    def advance(self) -> Outcome:
+        """Play the bar with what was said; agents that stayed silent keep to what they last decided."""
+        target = self.game.decode(self.table)
+        result = self.sim.step(target)
+        rewards = self.game.reward(self.table, result)
+        self.table.said = {}
+        ruined = np.asarray(self.sim.state.ruined)
+        return Outcome(rewards, result, np.asarray(result.done), ruined)
+
+    def play(self, actions: Mapping[str, Array]) -> Outcome:
+        """Say `actions` in speaking order and advance."""
+        for agent in self.game.agents:
+            if agent in actions:
+                self.say(agent, actions[agent])
+        return self.advance()
+
+    def state_dict(self) -> tuple[dict[str, Array], dict[str, Any]]:
+        """Return arrays and JSON values that `load_state_dict` continues from exactly."""
+        arrays = {f"sim.{name}": array for name, array in self.sim.state_dict().items()}
+        arrays |= {f"memory.{name}": array for name, array in self.table.memory.items()}
+        values = {"rng": self.rng.bit_generator.state, "scenario": vars(self.scenario).copy()}
+        return arrays, values
+
+    def load_state_dict(self, arrays: Mapping[str, Array], values: Mapping[str, Any]) -> None:
+        """Continue from `state_dict`; at a bar's start, before anyone spoke."""
+        self.sim.load_state_dict({n.removeprefix("sim."): a for n, a in arrays.items() if n.startswith("sim.")})
+        self.table.memory = {
+            n.removeprefix("memory."): np.array(a) for n, a in arrays.items() if n.startswith("memory.")
+        }
+        self.table.said = {}
+        self.rng.bit_generator.state = values["rng"]
+        self.scenario = Scenario(**values["scenario"])

@@ -1,0 +1,83 @@
+"""`MarketGame`: who acts, what each sees, how choices become exposure, how each is paid. Rules, no state."""
+
+from abc import ABC, abstractmethod
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from mtquant.config.agents import PipelineSpec
+from mtquant.data.dataset import Dataset
+from mtquant.envs.spaces import ActionMap, ObservationLayout
+from mtquant.sim.kernel import StepResult
+from mtquant.sim.simulator import MarketSim
+from mtquant.types import Array, Bool, Float, Int
+
+
+@dataclass
+class Table:
+    """What rules may look at: the accounts, the game's own memory and what was said in this bar."""
+
+    sim: MarketSim
+    memory: dict[str, Array]
+    """Arrays whose first axis is the row; part of every checkpoint."""
+    said: dict[str, Float] = field(default_factory=dict)
+    """Actions of the agents that spoke in this bar, `[N, a]`, clipped to their bounds."""
+
+
+class MarketGame(ABC):
+    """Rules over a dataset. `agents` is the speaking order; later agents hear earlier ones.
+
+    `observe` works for every agent at any time: an agent that has not spoken counts as keeping to what
+    it last decided.
+    """
+
+    agents: tuple[str, ...]
+    joint = False
+    """Whether the risk layer's stop-loss of phase 3 applies."""
+    decision_bars = 1
+    """Episodes have a multiple of this many bars."""
+    name = "game_v0"
+
+    def __init__(self, dataset: Dataset, spec: PipelineSpec) -> None:
+        self.dataset = dataset
+        self.spec = spec
+        self.unit_risk = spec.environment.target_volatility * dataset.unit_risk
+
+    @property
+    def slots(self) -> int:
+        """Instruments per row."""
+        return len(self.dataset.market.symbols)
+
+    def draw_slots(self, rng: np.random.Generator, rows: int) -> Int:
+        """Return `[rows, k]` the instruments of new episodes."""
+        return np.repeat(np.arange(self.slots)[None, :], rows, axis=0)
+
+    def memory(self, rows: int) -> dict[str, Array]:
+        """Return the game's memory at the start of an episode."""
+        return {}
+
+    def reset_memory(self, memory: dict[str, Array], rows: Bool, rng: np.random.Generator) -> None:
+        """Reset the memory of `rows` [N] in place."""
+        fresh = self.memory(len(rows))
+        for name, array in memory.items():
+            array[rows] = fresh[name][rows]
+
+    @abstractmethod
+    def layout(self, agent: str) -> ObservationLayout:
+        """Return what `agent` sees."""
+
+    @abstractmethod
+    def actions(self, agent: str) -> ActionMap:
+        """Return what `agent` may choose."""
+
+    @abstractmethod
+    def observe(self, agent: str, table: Table) -> Array:
+        """Return `[N, d]` the observation of `agent`, from bars up to and including t."""
+
+    @abstractmethod
+    def decode(self, table: Table) -> Float:
+        """Return the wanted exposures `[N, k]` of what was said, updating the memory."""
+
+    @abstractmethod
+    def reward(self, table: Table, result: StepResult) -> dict[str, Float]:
+        """Return each agent's reward `[N]`, updating the memory."""

@@ -1,0 +1,97 @@
+"""Backtests to what the report tells: measures, intervals, promotions, verdicts on targets."""
+
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+
+from mtquant import metrics
+from mtquant.context import Streams
+from mtquant.evaluation.content import Assessed, Promotion
+from mtquant.evaluation.result import BacktestResult
+from mtquant.evaluation.series import Clock, Measuring, by_day, common_clock, cut
+from mtquant.evaluation.statistics import Interval, bootstrap, proportion
+from mtquant.evaluation.summary import deepest_drawdown, summarise, win_windows
+from mtquant.types import Float
+
+
+class Assessor:
+    """Measures backtests over the same bars; random streams depend on names only, so order does not matter."""
+
+    def __init__(
+        self, results: Sequence[BacktestResult], measuring: Measuring, streams: Streams, *, samples: int = 1000
+    ) -> None:
+        """Take everything that will be compared: `results` fix the common bars."""
+        self.measuring = measuring
+        self.streams = streams
+        self.samples = samples
+        self.clock: Clock = common_clock(results)
+
+    def assess(
+        self,
+        result: BacktestResult,
+        *,
+        title: str,
+        phase: int | None = None,
+        equal: BacktestResult | None = None,
+        note: str = "",
+    ) -> Assessed:
+        """Return `result` with measures and intervals; `equal` as in `summary.summarise`."""
+        summary = summarise(result, self.measuring, clock=self.clock, equal=equal)
+        return Assessed(result.name, title, result, summary, self._intervals(result, summary), phase, note)
+
+    def promotion(self, later: Assessed, earlier: Assessed) -> Promotion:
+        """Return whether `later` beats `earlier`, from paired resamples of the same days."""
+        days = [by_day(a.result, self.clock, self.measuring) for a in (later, earlier)]
+        passes = [
+            np.stack(columns, axis=1)
+            for columns in zip(days[0].returns, days[1].returns, days[0].utility, days[1].utility, strict=True)
+        ]
+        year, free = self.clock.days_per_year, self.measuring.risk_free_rate
+
+        def statistic(drawn: Sequence[Float]) -> Float:
+            pooled = np.concatenate(drawn)
+            ratios = metrics.sharpe(pooled[:, :2], year, free)
+            worth = metrics.mean_return(pooled[:, 2] - pooled[:, 3], year) * self.measuring.unit_risk
+            return np.asarray([worth, ratios[0] - ratios[1]])
+
+        rng = self.streams.rng("evaluation", "promotion", later.name, earlier.name)
+        gain, sharpe_gain = bootstrap(passes, statistic, rng, samples=self.samples)
+        return Promotion(later.title, earlier.title, gain, sharpe_gain)
+
+    def _intervals(self, result: BacktestResult, summary: Mapping[str, float]) -> dict[str, Interval]:
+        days = by_day(result, self.clock, self.measuring)
+        passes = [np.stack([r, u], axis=1) for r, u in zip(days.returns, days.utility, strict=True)]
+        year, free = days.per_year, self.measuring.risk_free_rate
+        days_per_bar = sum(len(p) for p in passes) / float(self.clock.alive.sum())
+
+        def statistic(drawn: Sequence[Float]) -> Float:
+            pooled = np.concatenate(drawn)
+            return np.asarray([
+                metrics.sharpe(pooled[:, 0], year, free),
+                metrics.mean_return(pooled[:, 0], year),
+                pooled[:, 1].mean() * days_per_bar if len(pooled) else np.nan,
+                deepest_drawdown([p[:, 0] for p in drawn]),
+            ])
+
+        rng = self.streams.rng("evaluation", "interval", result.name)
+        names = ("sharpe", "annual_return", "utility", "max_drawdown")
+        found = dict(zip(names, bootstrap(passes, statistic, rng, samples=self.samples), strict=True))
+        # days hide what happened inside them: the interval is widened to hold the drawdown bar by bar
+        found["max_drawdown"] = _around(summary["max_drawdown"], found["max_drawdown"])
+        won, windows = win_windows(cut(result.returns, self.clock.alive), self.measuring.win_horizon_bars)
+        found["win_rate"] = proportion(won, windows)
+        # compliance before the fact is counted, not estimated
+        share = summary["var_compliance"]
+        found["var_compliance"] = Interval(share, share, share)
+        return found
+
+
+def measured_by_phase(phases: Sequence[Assessed]) -> dict[int, Mapping[str, Interval]]:
+    """Return phase to intervals, as `targets.judge` wants them."""
+    return {a.phase: a.intervals for a in phases if a.phase is not None}
+
+
+def _around(value: float, interval: Interval) -> Interval:
+    if not interval.known:
+        return Interval(value, level=interval.level)
+    return Interval(value, min(value, interval.low), max(value, interval.high), interval.level)

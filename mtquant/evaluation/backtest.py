@@ -1,0 +1,85 @@
+"""`backtest`: the only evaluation loop. One pass over each segment of a split, however short."""
+
+from collections.abc import Mapping
+
+import numpy as np
+
+from mtquant.data.splits import Split
+from mtquant.envs.engine import GameEngine
+from mtquant.envs.game import MarketGame
+from mtquant.envs.games.joint import JointGame
+from mtquant.evaluation.result import BacktestResult
+from mtquant.sim.simulator import Episode
+from mtquant.types import ActFn, Array, Int
+
+
+def backtest(
+    game: MarketGame, split: Split, acts: Mapping[str, ActFn], name: str, *, slots: Int | None = None
+) -> BacktestResult:
+    """Run `acts` (one per agent) over every segment of `split` in parallel and return what happened.
+
+    `slots` [N, 1] gives the instrument of each pass for games of one instrument per row. Raises
+    `DataError` when no segment is longer than the warm-up.
+    """
+    passes = len(split.segments)
+    engine = GameEngine(game, split, passes, np.random.Generator(np.random.PCG64(0)))
+    schedule = engine.schedule
+    count = len(schedule.first)
+    if count != passes:
+        engine = GameEngine(game, split, count, np.random.Generator(np.random.PCG64(0)))
+    every = np.tile(np.arange(game.slots), (count, 1)) if slots is None else slots
+    ones = np.ones(count)
+    engine.begin_episode(Episode(schedule.first, schedule.last, every, ones, ones))
+    rows: list[dict[str, Array]] = []
+    alive = np.ones(count, dtype=bool)
+    start = np.asarray(engine.sim.state.equity).copy()
+    while alive.any():
+        for agent in game.agents:
+            engine.say(agent, acts[agent](engine.observe(agent)))
+        before = engine.sim.state
+        outcome = engine.advance()
+        result = outcome.result
+        record = {
+            "alive": alive, "t": result.t, "equity": result.equity, "gross": result.gross, "cost": result.cost,
+            "exposure": result.exposure, "trade": result.trade, "projection": result.projection,
+            "breaker": result.breaker, "stops": result.stops,
+            "value_at_risk": engine.sim.value_at_risk(result.exposure),
+        }
+        if isinstance(game, JointGame):
+            record |= {n: np.array(engine.table.memory[n]) for n in ("budgets", "appetite")}
+        rows.append(record)
+        alive = alive & ~outcome.done
+        ended = outcome.done
+        if alive.any() and ended.any():
+            # finished passes wait on their last bar so that the others can go on
+            engine.sim.state = engine.sim.state._replace(t=np.where(ended, before.t, engine.sim.state.t))
+    return _result(game, name, rows, start)
+
+
+def _result(game: MarketGame, name: str, rows: list[dict[str, Array]], start: Array) -> BacktestResult:
+    stacked = {key: np.stack([row[key] for row in rows]) for key in rows[0]}
+    alive = stacked["alive"]
+
+    def living(key: str) -> Array:
+        values = stacked[key]
+        mask = alive.reshape(alive.shape + (1,) * (values.ndim - 2))
+        return np.where(mask, values, np.zeros((), dtype=values.dtype))
+
+    equity = np.concatenate([start[None], stacked["equity"]])
+    for step in range(len(rows)):
+        equity[step + 1] = np.where(alive[step], equity[step + 1], equity[step])
+    market = game.dataset.market
+    groups = game.spec.groups
+    single = stacked["gross"].shape[2] == 1 and len(market.symbols) > 1
+    symbols = ("instrument",) if single else market.symbols
+    group_of = (0,) if single else tuple(groups.index(game.spec.catalogue.instruments[s].group) for s in symbols)
+    bar = living("t")
+    return BacktestResult(
+        name=name, symbols=symbols, groups=groups, group_of=group_of,
+        time=market.time[np.minimum(bar + 1, len(market.time) - 1)], bar=bar, alive=alive, equity=equity,
+        gross=living("gross"), cost=living("cost"), exposure=living("exposure"), trade=living("trade"),
+        value_at_risk=living("value_at_risk"), projection=living("projection"), breaker=living("breaker"),
+        stops=living("stops"), bars_per_year=market.bars_per_year,
+        budgets=living("budgets") if "budgets" in stacked else None,
+        appetite=living("appetite") if "appetite" in stacked else None,
+    )

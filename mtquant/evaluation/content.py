@@ -1,0 +1,130 @@
+"""What a report is told: every figure it prints is in here."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from mtquant.evaluation.result import BacktestResult
+from mtquant.evaluation.statistics import Interval
+from mtquant.evaluation.targets import Judged
+from mtquant.types import Float, Int
+
+Measured = Mapping[str, float]
+
+
+@dataclass(frozen=True)
+class Assessed:
+    """One backtest with its measures and the intervals of some of them."""
+
+    name: str
+    """Short and unique: `phase2`, `momentum`."""
+    title: str
+    """For people: `Phase 2: learned allocation`."""
+    result: BacktestResult
+    summary: Measured
+    """All measures (`summary.summarise`)."""
+    intervals: Mapping[str, Interval]
+    """Of `sharpe`, `annual_return`, `utility`, `max_drawdown`, `win_rate`, `var_compliance`."""
+    phase: int | None = None
+    """1 to 3; None for controls and baselines."""
+    note: str = ""
+
+
+@dataclass(frozen=True)
+class ShareRow:
+    """Noise-free utility of one phase beside what is known to be possible on a planted market."""
+
+    title: str
+    """Who: `Phase 2`, `Phase 1, forex`."""
+    utility: Interval
+    """Noise-free utility per bar, u0."""
+    share: Interval
+    """Of the reference: utility / reference."""
+    reference: str
+    """What the reference earns it with: `the best known allocation of these specialists`."""
+    reference_utility: float
+    bound: Interval | None = None
+    """Of full information."""
+    bound_utility: float | None = None
+    captured: Interval | None = None
+    """(utility - previous) / (reference - previous)."""
+    previous: str = ""
+    """What came before: `equal allocation`."""
+    phase: int | None = None
+
+
+@dataclass(frozen=True)
+class Promotion:
+    """Whether a later phase earned its place: paired differences over the same bars."""
+
+    later: str
+    earlier: str
+    gain: Interval
+    """Difference of realised utility, as certainty-equivalent return per year."""
+    sharpe_gain: Interval
+    """Difference of the Sharpe ratios."""
+
+    @property
+    def earned(self) -> bool:
+        """Whether the lower end of the gain is above zero."""
+        return self.gain.known and self.gain.low > 0.0
+
+    @property
+    def harmed(self) -> bool:
+        """Whether the upper end of the gain is below zero."""
+        return self.gain.known and self.gain.high < 0.0
+
+
+@dataclass(frozen=True)
+class LearningCurve:
+    """One metric of one unit's journal."""
+
+    unit: str
+    metric: str
+    step: Int
+    """[J]"""
+    value: Float
+    """[J]"""
+
+
+@dataclass(frozen=True)
+class MarketNote:
+    """Which bars were traded, for people."""
+
+    source: str
+    """`embedded` or the folder's name."""
+    planted: bool
+    """Whether the market was generated with a known optimum."""
+    timeframe: str
+    split: str
+    """Name of the split that was opened."""
+    costs: str
+    """Cost profile in force: `planted`, `realistic`, ..."""
+    provenance: Mapping[str, str] = field(default_factory=dict)
+    """Symbol to where its bars came from."""
+    warnings: tuple[str, ...] = ()
+    """What the readers reported about the data."""
+
+
+@dataclass(frozen=True)
+class ReportContent:
+    """Everything a report says. Equal contents give equal bytes."""
+
+    title: str
+    run_id: str
+    command: str
+    """The exact command that reproduces the run."""
+    market: MarketNote
+    phases: tuple[Assessed, ...]
+    """In order; the last is the result."""
+    baselines: tuple[Assessed, ...] = ()
+    controls: tuple[Assessed, ...] = ()
+    """Passes that answer a question, e.g. joint training without peers."""
+    shares: tuple[ShareRow, ...] = ()
+    promotions: tuple[Promotion, ...] = ()
+    targets: tuple[Judged, ...] = ()
+    curves: tuple[LearningCurve, ...] = ()
+    trials: int | None = None
+    """How many configurations were tried before this result; None: not known."""
+    seed: int | None = None
+    notes: tuple[str, ...] = ()
+    """Further sentences of the caller (macro columns in use, limits that cannot bind, ...)."""

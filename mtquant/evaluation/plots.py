@@ -1,0 +1,255 @@
+"""The report's figures: one drawing, written as PNG (light) and as SVG whose colours follow the page."""
+
+import io
+import re
+from collections.abc import Callable
+
+import matplotlib as mpl
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
+from mtquant import metrics
+from mtquant.evaluation.content import Assessed, ReportContent
+from mtquant.evaluation.result import BacktestResult
+from mtquant.evaluation.series import DAY
+from mtquant.types import Float
+
+LIGHT = {
+    "ink": "#1d2329", "muted": "#68727d", "line": "#dfe3e8", "other": "#a3acb6",
+    "phase1": "#3a8fa6", "phase2": "#7a5bd0", "phase3": "#d4532a", "good": "#1e8556", "bad": "#c0392f",
+    "group0": "#2c6fbd", "group1": "#c98a12", "group2": "#2f9169", "group3": "#ad4a91", "group4": "#7d7f30",
+}
+DARK = {
+    "ink": "#e9ecef", "muted": "#9aa5b1", "line": "#343b44", "other": "#6f7a86",
+    "phase1": "#5fb9d0", "phase2": "#a791f0", "phase3": "#ff8355", "good": "#57c48f", "bad": "#f2776b",
+    "group0": "#6aa8f0", "group1": "#ecb84a", "group2": "#63c79d", "group3": "#de86c4", "group4": "#b9bb62",
+}
+"""Colours by name; a light colour stands for its name in the SVG, so all must differ."""
+
+POINTS = 400
+WIDTH, HEIGHT = 5.0, 2.7
+
+STYLE = {
+    "font.size": 9.0, "font.family": "sans-serif", "axes.spines.top": False, "axes.spines.right": False,
+    "axes.edgecolor": LIGHT["line"], "axes.labelcolor": LIGHT["muted"], "text.color": LIGHT["ink"],
+    "xtick.color": LIGHT["muted"], "ytick.color": LIGHT["muted"], "axes.grid": True, "grid.color": LIGHT["line"],
+    "grid.linewidth": 0.6, "axes.axisbelow": True, "lines.linewidth": 1.6, "legend.frameon": False,
+    "legend.fontsize": 8.5, "legend.labelcolor": LIGHT["ink"], "svg.fonttype": "none", "svg.hashsalt": "mtquant",
+    "figure.facecolor": "none", "axes.facecolor": "none", "axes.unicode_minus": True, "path.simplify": False,
+}
+
+
+def draw(content: ReportContent) -> dict[str, tuple[str, bytes]]:
+    """Return figure name to (inline SVG, PNG); a figure whose data are not there is left out."""
+    out = {}
+    with mpl.rc_context(STYLE):
+        for name, paint in PLOTS.items():
+            figure = paint(content)
+            if figure is not None:
+                out[name] = (_svg(figure, name), _png(figure))
+    return out
+
+
+def _svg(figure: Figure, name: str) -> str:
+    buffer = io.StringIO()
+    figure.savefig(buffer, format="svg", metadata={"Date": None, "Creator": None}, transparent=True)
+    text = buffer.getvalue()
+    text = text[text.index("<svg") :]
+    text = re.sub(r"<metadata>.*?</metadata>", "", text, flags=re.DOTALL)
+    # ids must differ between the figures of one page
+    text = re.sub(r'(id="|href="#|url\(#)', rf"\g<1>{name}-", text)
+    text = re.sub(r"'[^']*'(, '[^']*')*, sans-serif", "var(--font)", text)
+    for key, colour in LIGHT.items():
+        text = text.replace(colour, f"var(--{key})")
+    text = re.sub(r' xmlns(:xlink)?="[^"]*"', "", text).replace("xlink:href", "href")
+    return re.sub(r'<svg [^>]*viewBox="([^"]*)"[^>]*>', r'<svg viewBox="\1" role="img">', text, count=1)
+
+
+def _png(figure: Figure) -> bytes:
+    buffer = io.BytesIO()
+    figure.savefig(buffer, format="png", dpi=160, facecolor="white", metadata={"Software": None})
+    return buffer.getvalue()
+
+
+def _figure(height: float = HEIGHT) -> tuple[Figure, Axes]:
+    figure = Figure(figsize=(WIDTH, height), layout="constrained")
+    return figure, figure.add_subplot()
+
+
+def _colour(entry: Assessed) -> str:
+    return LIGHT.get(f"phase{entry.phase}", LIGHT["other"])
+
+
+def _short(entry: Assessed) -> str:
+    return f"Phase {entry.phase}" if entry.phase is not None else entry.title
+
+
+def _axis(result: BacktestResult) -> tuple[Float, str]:
+    """Return `[S + 1]` positions in time: calendar years for one pass, years since the start for several."""
+    bars = len(result.time)
+    if result.time.shape[1] > 1:
+        return np.arange(bars + 1) / result.bars_per_year, "years since the start of a history"
+    days = result.time[:, 0] / DAY
+    years = 1970.0 + days / 365.2425
+    step = years[-1] - years[-2] if bars > 1 else 0.0
+    return np.append(years, years[-1] + step), ""
+
+
+def _wealth(result: BacktestResult) -> Float:
+    """Return `[S + 1, N]` the value of 1; NaN after the end of a pass."""
+    value = metrics.wealth(result.returns)
+    ended = np.concatenate([np.zeros((1, value.shape[1]), dtype=bool), ~result.alive])
+    out: Float = np.where(ended, np.nan, value)
+    return out
+
+
+def _mean(values: Float) -> Float:
+    count = np.isfinite(values).sum(axis=1)
+    total = np.nansum(values, axis=1)
+    out: Float = np.where(count > 0, total / np.maximum(count, 1), np.nan)
+    return out
+
+
+def _thin(x: Float, y: Float, *, largest: bool = False) -> tuple[Float, Float]:
+    """Return at most about `POINTS` points; with `largest`, the largest of each bucket, so that peaks stay."""
+    every = max(1, -(-len(x) // POINTS))
+    if every == 1:
+        return x, y
+    starts = np.arange(0, len(x), every)
+    if largest:
+        return x[starts], np.fmax.reduceat(y, starts)
+    keep = np.unique(np.append(starts, len(x) - 1))
+    return x[keep], y[keep]
+
+
+def _equity(content: ReportContent) -> Figure:
+    figure, axes = _figure()
+    for entry in (*content.baselines, *content.phases):
+        x, label = _axis(entry.result)
+        is_phase = entry.phase is not None
+        axes.plot(
+            *_thin(x, 100.0 * (_mean(_wealth(entry.result)) - 1.0)), color=_colour(entry),
+            label=_short(entry) if is_phase else None, linewidth=1.8 if is_phase else 0.9, zorder=3 if is_phase else 2,
+        )
+        axes.set_xlabel(label)
+    if content.baselines:
+        axes.plot([], [], color=LIGHT["other"], linewidth=0.9, label="baselines")
+    axes.set_ylabel("net gain, % of initial capital")
+    axes.legend(loc="upper left")
+    return figure
+
+
+def _drawdown(content: ReportContent) -> Figure:
+    figure, axes = _figure()
+    for entry in content.phases:
+        x, label = _axis(entry.result)
+        depth = metrics.drawdown(metrics.wealth(entry.result.returns)).max(axis=1)
+        thin, deep = _thin(x, 100.0 * depth, largest=True)
+        axes.plot(thin, -deep, color=_colour(entry), label=_short(entry), linewidth=1.3)
+        axes.set_xlabel(label)
+    axes.set_ylabel("drawdown, % (deepest pass)")
+    axes.legend(loc="lower left")
+    return figure
+
+
+def _intervals(content: ReportContent) -> Figure:
+    entries = [*content.phases, *content.controls, *content.baselines]
+    figure, axes = _figure(0.9 + 0.27 * len(entries))
+    for row, entry in enumerate(reversed(entries)):
+        found = entry.intervals["sharpe"]
+        if np.isfinite(found.value):
+            axes.plot(found.value, row, "o", color=_colour(entry), markersize=5)
+        if found.known:
+            axes.plot([found.low, found.high], [row, row], color=_colour(entry), linewidth=2)
+    for judged in content.targets:
+        names = [e.phase for e in reversed(entries)]
+        if judged.target.measure == "sharpe" and judged.target.phase:
+            row = names.index(judged.phase)
+            axes.plot([judged.target.threshold] * 2, [row - 0.35, row + 0.35], color=LIGHT["ink"], linewidth=1.2)
+    axes.axvline(0.0, color=LIGHT["muted"], linewidth=0.8)
+    axes.set_yticks(range(len(entries)), [_short(e) for e in reversed(entries)])
+    axes.tick_params(axis="y", length=0, labelcolor=LIGHT["ink"])
+    axes.grid(visible=False, axis="y")
+    axes.set_xlabel("net Sharpe ratio; upright mark: target")
+    return figure
+
+
+def _groups(content: ReportContent, values: Callable[[BacktestResult], Float | None], label: str) -> Figure | None:
+    found = [(e, values(e.result)) for e in content.phases]
+    present = [(e, v) for e, v in found if v is not None]
+    if not present:
+        return None
+    entry, shares = present[-1]
+    result = entry.result
+    count = int(result.alive[:, 0].sum())
+    x, x_label = _axis(result)
+    every = max(1, -(-count // 200))
+    starts = np.arange(0, count, every)
+    sizes = np.diff(np.append(starts, count))[:, None]
+    table = np.add.reduceat(shares[:count], starts, axis=0) / sizes
+    figure, axes = _figure()
+    colours = [LIGHT[f"group{g % 5}"] for g in range(len(result.groups))]
+    axes.stackplot(x[starts], table.T, labels=result.groups, colors=colours, alpha=0.85, linewidth=0)
+    axes.set_ylabel(label)
+    axes.set_xlabel(x_label or "")
+    axes.set_title(f"{_short(entry)}, first pass", loc="left", fontsize=9, color=LIGHT["muted"])
+    axes.legend(loc="upper left", ncols=3)
+    axes.set_ylim(top=1.25 * float(table.sum(axis=1).max() or 1.0))
+    return figure
+
+
+def _exposure(content: ReportContent) -> Figure | None:
+    def by_group(result: BacktestResult) -> Float:
+        member = np.equal.outer(np.arange(len(result.groups)), np.asarray(result.group_of)).astype(np.float64)
+        out: Float = np.abs(result.exposure[:, 0]) @ member.T
+        return out
+
+    return _groups(content, by_group, "sum of |exposure|")
+
+
+def _allocation(content: ReportContent) -> Figure | None:
+    return _groups(content, lambda r: None if r.budgets is None else r.budgets[:, 0], "budget of each specialist")
+
+
+def _learning(content: ReportContent) -> Figure | None:
+    if not content.curves:
+        return None
+    figure, axes = _figure()
+    for index, curve in enumerate(content.curves):
+        phase = re.match(r"phase(\d)", curve.unit)
+        colour = LIGHT["other"] if phase is None else LIGHT.get(f"phase{phase[1]}", LIGHT["other"])
+        style = ("-", "--", ":", "-.")[sum(c.unit[:6] == curve.unit[:6] for c in content.curves[:index]) % 4]
+        x, y = _thin(curve.step.astype(np.float64) / 1000.0, curve.value)
+        axes.plot(x, y, style, color=colour, label=f"{curve.unit}: {curve.metric}", linewidth=1.3)
+    axes.set_xlabel("steps, thousands")
+    axes.legend(loc="best", fontsize=7.5)
+    return figure
+
+
+def _share(content: ReportContent) -> Figure | None:
+    if not content.shares:
+        return None
+    figure, axes = _figure(0.9 + 0.42 * len(content.shares))
+    for row, share in enumerate(reversed(content.shares)):
+        colour = LIGHT.get(f"phase{share.phase}", LIGHT["other"])
+        top = max(share.reference_utility, share.bound_utility or 0.0)
+        axes.barh(row, top, height=0.56, color=LIGHT["line"])
+        axes.barh(row, share.utility.value, height=0.56, color=colour)
+        axes.plot([share.reference_utility] * 2, [row - 0.36, row + 0.36], color=LIGHT["ink"], linewidth=1.6)
+    axes.set_yticks(range(len(content.shares)), [s.title for s in reversed(content.shares)])
+    axes.tick_params(axis="y", length=0, labelcolor=LIGHT["ink"])
+    axes.grid(visible=False, axis="y")
+    axes.set_xlabel("utility per bar; upright mark: reference; grey: full information")
+    return figure
+
+
+PLOTS: dict[str, Callable[[ReportContent], Figure | None]] = {
+    "sharpe": _intervals,
+    "share": _share,
+    "equity": _equity,
+    "drawdown": _drawdown,
+    "exposure": _exposure,
+    "allocation": _allocation,
+    "learning": _learning,
+}

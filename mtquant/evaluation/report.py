@@ -1,0 +1,167 @@
+"""`write_report`: one self-contained page for people, the same figures as JSON for programs, the plots as PNG.
+
+Nothing in `report.json` and the plots depends on the run's name, time or machine, so their digests are
+deterministic; the page also names the run and its command.
+"""
+
+import math
+from collections.abc import Mapping
+from dataclasses import asdict, is_dataclass
+from html import escape
+from importlib import resources
+from pathlib import Path
+from typing import Any
+
+from mtquant.evaluation import report_tables as tables
+from mtquant.evaluation.content import Assessed, ReportContent
+from mtquant.evaluation.plots import DARK, LIGHT, draw
+from mtquant.evaluation.report_text import honest_statements, market_sentence, verdict_lines
+from mtquant.store.digests import canonical_json, digest_bytes
+from mtquant.store.files import make_folder, write_atomic
+
+CAPTIONS = {
+    "sharpe": "Net Sharpe ratio with 95 % intervals",
+    "share": "Noise-free utility beside what is possible",
+    "equity": "Equity, mean over passes",
+    "drawdown": "Drawdown of the deepest pass at each bar",
+    "exposure": "Exposure by group, risk units",
+    "allocation": "Budgets of the meta-controller",
+    "learning": "Learning curves",
+}
+LIGHT_PAGE = {"page": "#f6f7f9", "panel": "#ffffff"}
+DARK_PAGE = {"page": "#14181d", "panel": "#1b2027"}
+FONTS = {
+    "font": 'system-ui, -apple-system, "Segoe UI", Roboto, "Helvetica Neue", Arial, sans-serif',
+    "mono": 'ui-monospace, SFMono-Regular, Menlo, Consolas, "DejaVu Sans Mono", monospace',
+}
+
+
+def write_report(content: ReportContent, folder: Path) -> dict[str, str]:
+    """Write `report.html`, `report.json` and `plots/*.png`; return the digests of the deterministic ones.
+
+    Raises `StoreError` where the folder cannot be written.
+    """
+    drawings = draw(content)
+    make_folder(folder / "plots")
+    data = canonical_json(report_values(content))
+    digests = {"report.json": digest_bytes(data)}
+    for name, (_, png) in drawings.items():
+        write_atomic(folder / "plots" / f"{name}.png", png)
+        digests[f"plots/{name}.png"] = digest_bytes(png)
+    page = render(content, {name: svg for name, (svg, _) in drawings.items()})
+    write_atomic(folder / "report.html", page.encode())
+    write_atomic(folder / "report.json", data)
+    return digests
+
+
+def report_values(content: ReportContent) -> dict[str, Any]:
+    """Return every figure of `content` as JSON values; NaN is null. Run and command are left out."""
+    def entries(found: tuple[Assessed, ...]) -> list[Any]:
+        kept = ("name", "title", "phase", "note", "summary", "intervals")
+        return [{key: _json(getattr(entry, key)) for key in kept} for entry in found]
+
+    return {
+        "title": content.title,
+        "market": _json(content.market),
+        "verdict": [_json(line) for line in verdict_lines(content)],
+        "phases": entries(content.phases),
+        "controls": entries(content.controls),
+        "baselines": entries(content.baselines),
+        "shares": _json(content.shares),
+        "promotions": [{**_json(p), "earned": p.earned} for p in content.promotions],
+        "targets": [{**_json(j), "verdict": str(j.verdict)} for j in content.targets],
+        "statements": honest_statements(content),
+        "trials": content.trials,
+        "seed": content.seed,
+    }
+
+
+def render(content: ReportContent, drawings: Mapping[str, str]) -> str:
+    """Return the page; `drawings` maps figure name to inline SVG."""
+    verdict = "".join(f'<li class="{line.tone}">{escape(line.text)}</li>' for line in verdict_lines(content))
+    sections = "".join(
+        f'<section id="{key}"><h2>{title}</h2>{body}</section>' for key, title, body in _sections(content, drawings) if body
+    )
+    seed = "" if content.seed is None else f" · seed {content.seed}"
+    return (
+        '<!doctype html><html lang="en"><head><meta charset="utf-8">'
+        '<meta name="viewport" content="width=device-width, initial-scale=1">'
+        f"<title>{escape(content.title)}</title><style>{_style()}</style></head><body>"
+        f"<header><h1>{escape(content.title)}</h1>"
+        f'<p class="tag">run {escape(content.run_id)}{seed}</p>'
+        f'<ul class="verdict">{verdict}</ul>'
+        f'<p class="lead">{escape(market_sentence(content))}</p></header>'
+        f"<main>{sections}</main><footer></footer></body></html>\n"
+    )
+
+
+def _sections(content: ReportContent, drawings: Mapping[str, str]) -> list[tuple[str, str, str]]:
+    """Return (id, title, HTML) in the order of reading; an empty body leaves the section out."""
+    first = next((e for e in content.phases if "allocation_efficiency" in e.summary), None)
+    allocation = ("allocation_efficiency", "allocation_gain") if first is not None else ()
+    everything = tables.everything_table(content)
+    return [
+        ("phases", "The phases, out of sample", tables.cards(content) if content.phases else ""),
+        ("optimum", "Share of the optimum", tables.share_table(content) if content.shares else ""),
+        ("promotions", "Did each phase earn its place?", tables.promotion_table(content)),
+        ("targets", "The documents' targets", tables.target_table(content)),
+        ("plots", "Plots", _plots(drawings)),
+        ("baselines", "Beside the baselines", tables.comparison_table(content) if content.baselines else ""),
+        (
+            "specialists", "Specialists and allocation",
+            tables.measures_table(content, (*allocation, "specialists_effective"))
+            + "<p></p>"
+            + tables.grouped_table(content, "specialist", ("active", "risk_share", "sharpe", "annual_return", "budget")),
+        ),
+        ("costs", "Costs and trading", tables.measures_table(content, tables.COSTS)),
+        ("limits", "Risk limits", tables.measures_table(content, tables.LIMITS)),
+        ("instruments", "Instruments", tables.grouped_table(content, "instrument", ("sharpe", "annual_return"))),
+        ("honest", "Before believing this", _items(honest_statements(content))),
+        ("data", "Data", _data(content)),
+        ("reproduce", "Reproduce", f"<pre>{escape(content.command)}</pre>"),
+        (
+            "everything", "Every measure",
+            f"<details><summary>All measures of all backtests</summary>{everything}</details>" if everything else "",
+        ),
+    ]
+
+
+def _plots(drawings: Mapping[str, str]) -> str:
+    figures = "".join(
+        f"<figure><figcaption>{escape(CAPTIONS[name])}</figcaption>{svg}</figure>" for name, svg in drawings.items()
+    )
+    return f'<div class="plots">{figures}</div>' if figures else ""
+
+
+def _items(lines: list[str]) -> str:
+    return f'<ul class="plain">{"".join(f"<li>{escape(line)}</li>" for line in lines)}</ul>' if lines else ""
+
+
+def _data(content: ReportContent) -> str:
+    market = content.market
+    rows = [(escape(symbol), escape(line)) for symbol, line in market.provenance.items()]
+    warnings = [f"Warning: {line}" for line in market.warnings]
+    return _items([f"Source: {market.source}", *warnings]) + tables.table(("", "Where the bars came from"), rows)
+
+
+def _style() -> str:
+    def variables(colours: Mapping[str, str]) -> str:
+        return "".join(f"--{name}:{value};" for name, value in colours.items())
+
+    light, dark = variables(LIGHT_PAGE | LIGHT), variables(DARK_PAGE | DARK)
+    sheet = resources.files("mtquant.evaluation").joinpath("report.css").read_text(encoding="utf-8")
+    return (
+        f":root{{{light}{variables(FONTS)}}}@media screen and (prefers-color-scheme:dark){{:root{{{dark}}}}}\n{sheet}"
+    )
+
+
+def _json(value: Any) -> Any:
+    if isinstance(value, float):
+        return value if math.isfinite(value) else None
+    if is_dataclass(value) and not isinstance(value, type):
+        return _json(asdict(value))
+    if isinstance(value, Mapping):
+        return {str(key): _json(item) for key, item in value.items()}
+    if isinstance(value, tuple | list):
+        return [_json(item) for item in value]
+    return value

@@ -1,0 +1,180 @@
+"""The tables and cards of the HTML report."""
+
+from collections.abc import Sequence
+from html import escape
+
+from mtquant.evaluation.content import Assessed, ReportContent
+from mtquant.evaluation.measures import MEASURES, Unit, label_of, measure_of, spanned, written
+from mtquant.evaluation.statistics import Interval
+from mtquant.evaluation.targets import FINAL, Judged, Verdict
+
+CARD = ("annual_return", "annual_volatility", "max_drawdown", "win_rate", "utility", "var_compliance")
+COMPARED = ("sharpe", "annual_return", "annual_volatility", "max_drawdown", "turnover", "cost_per_year")
+COSTS = ("gross_per_year", "cost_per_year", "cost_share_of_gross", "turnover", "gross_exposure", "hit_rate")
+LIMITS = (
+    "var_compliance", "var_mean", "var_max", "var_exceeded", "var_exceeded_expected", "var_kupiec_p",
+    "var_limit_exceeded", "correlation_exposure_mean", "correlation_exposure_max", "projection_share",
+    "projection_mean", "stops_per_year", "breaker_share",
+)
+MARKS = {Verdict.MET: "good", Verdict.NOT_MET: "bad", Verdict.UNDECIDABLE: "open"}
+
+
+def table(head: Sequence[str], rows: Sequence[Sequence[str]], *, note: str = "") -> str:
+    """Return a table that scrolls sideways on its own; cells are HTML, the first of each row is its heading."""
+    if not rows:
+        return ""
+    top = "".join(f'<th scope="col">{cell}</th>' for cell in head)
+    body = "".join(
+        f'<tr><th scope="row">{row[0]}</th>' + "".join(f"<td>{cell}</td>" for cell in row[1:]) + "</tr>" for row in rows
+    )
+    under = f'<p class="note">{note}</p>' if note else ""
+    return f'<div class="scroll"><table><thead><tr>{top}</tr></thead><tbody>{body}</tbody></table></div>{under}'
+
+
+def chip(text: str, mark: str) -> str:
+    """Return a verdict in words, coloured."""
+    return f'<span class="chip {mark}">{escape(text)}</span>'
+
+
+def with_interval(interval: Interval, unit: Unit, *, sign: bool = False) -> str:
+    """Return a value with its interval under it."""
+    return f'{written(interval.value, unit, sign=sign)}<small>{spanned(interval, unit, sign=sign)}</small>'
+
+
+def figure_of(entry: Assessed, name: str) -> str:
+    """Return a measure of `entry`, with its interval where it has one."""
+    unit = measure_of(name).unit
+    exact = name == "var_compliance"
+    if name in entry.intervals and not exact:
+        return with_interval(entry.intervals[name], unit)
+    return written(entry.summary[name], unit) if name in entry.summary else "–"
+
+
+def cards(content: ReportContent) -> str:
+    """Return one card per phase: the Sharpe ratio large, the rest below."""
+    out = []
+    for entry in content.phases:
+        found = entry.intervals["sharpe"]
+        rows = "".join(
+            f"<div><dt>{escape(_card_label(entry, name))}</dt><dd>{figure_of(entry, name)}</dd></div>" for name in CARD
+        )
+        note = f'<p class="note">{escape(entry.note)}</p>' if entry.note else ""
+        out.append(
+            f'<article class="card p{entry.phase}"><h3>{escape(entry.title)}</h3><p class="big">'
+            f'{written(found.value, "ratio")}<small>net Sharpe ratio, {spanned(found, "ratio")}</small></p>'
+            f"<dl>{rows}</dl>{note}</article>"
+        )
+    return f'<div class="cards">{"".join(out)}</div>'
+
+
+def _card_label(entry: Assessed, name: str) -> str:
+    label = measure_of(name).label
+    horizon = written(entry.summary["win_horizon_bars"], "count")
+    return f"{label} ({horizon} bars)" if name == "win_rate" else label
+
+
+def share_table(content: ReportContent) -> str:
+    """Return utility beside reference, bound and previous."""
+    rows = [
+        (
+            escape(row.title), with_interval(row.utility, "utility"), with_interval(row.share, "percent"),
+            with_interval(row.captured, "percent") if row.captured is not None else "–",
+            with_interval(row.bound, "percent") if row.bound is not None else "–",
+            written(row.reference_utility, "utility"),
+            written(row.bound_utility, "utility") if row.bound_utility is not None else "–",
+        )
+        for row in content.shares
+    ]
+    head = (
+        "", "Utility per bar", "Share of reference", "Captured gain", "Share of full information", "Reference",
+        "Full information",
+    )
+    note = (
+        "Noise-free: positions taken on realised prices, paid with the expected return the generator knows, less "
+        "risk and costs, in units of bar risk. Same episodes for policy and reference. A share above 100 % is "
+        "possible where the reference is not an optimum."
+    )
+    return table(head, rows, note=note)
+
+
+def promotion_table(content: ReportContent) -> str:
+    """Return the paired differences between phases."""
+    rows = []
+    for p in content.promotions:
+        verdict = chip("earned", "good") if p.earned else chip("worse", "bad") if p.harmed else chip("not shown", "open")
+        rows.append(
+            (f"{escape(p.later)} <em>over</em> {escape(p.earlier)}", verdict, with_interval(p.gain, "percent", sign=True),
+             with_interval(p.sharpe_gain, "ratio", sign=True))
+        )
+    note = (
+        "Paired over the same days. Certainty-equivalent return is realised return less the risk penalty. A later "
+        "phase is promoted only if the lower end of this interval is above zero."
+    )
+    return table(("", "Verdict", "Certainty-equivalent gain per year", "Sharpe gain"), rows, note=note)
+
+
+def target_table(content: ReportContent) -> str:
+    """Return the documents' targets with what was measured."""
+    def row(judged: Judged) -> tuple[str, ...]:
+        target, measure = judged.target, measure_of(judged.target.measure)
+        asked = f"Target (phase {judged.phase})" if target.phase == FINAL else f"Phase {target.phase}"
+        sign = {">": "&gt;", "<": "&lt;", ">=": "≥"}[target.comparison]
+        exact = target.measure == "var_compliance"
+        value = written(judged.interval.value, measure.unit) if exact else with_interval(judged.interval, measure.unit)
+        verdict = chip(judged.verdict, MARKS[judged.verdict])
+        return f"{escape(measure.label)}, {asked}", f"{sign} {written(target.threshold, measure.unit)}", value, verdict
+
+    note = (
+        "Met or not met only where the whole interval lies on one side of the target; otherwise undecidable at this "
+        "sample. Compliance before the fact is enforced by the risk layer; realised losses stand under limits."
+    )
+    return table(("", "Asked", "Measured", "Verdict"), [row(j) for j in content.targets], note=note)
+
+
+def comparison_table(content: ReportContent) -> str:
+    """Return phases, controls and baselines side by side, sorted by nothing: the order given."""
+    entries = (*content.phases, *content.controls, *content.baselines)
+    rows = []
+    for entry in entries:
+        name = f"<b>{escape(entry.title)}</b>" if entry.phase is not None else escape(entry.title)
+        note = f"<small>{escape(entry.note)}</small>" if entry.note and entry.phase is None else ""
+        rows.append((name + note, *(figure_of(entry, measure) for measure in COMPARED)))
+    head = ("", *(escape(MEASURES[name].label) for name in COMPARED))
+    return table(head, rows, note="Same account, costs, limits and bars. Baselines aim at one ex-ante volatility.")
+
+
+def measures_table(content: ReportContent, names: Sequence[str]) -> str:
+    """Return some measures, one column per phase."""
+    rows = [
+        (f"{escape(label_of(name))}<small>{escape(measure_of(name).definition)}</small>",
+         *(figure_of(entry, name) for entry in content.phases))
+        for name in names
+    ]
+    return table(("", *(_heading(e) for e in content.phases)), rows)
+
+
+def grouped_table(content: ReportContent, head: str, suffixes: Sequence[str]) -> str:
+    """Return measures of each specialist or instrument (`head`) of every phase that has them."""
+    rows = []
+    for entry in content.phases:
+        names = list(dict.fromkeys(k.split(".", 1)[1].rpartition(".")[0] for k in entry.summary if k.startswith(f"{head}.")))
+        for name in names:
+            cells = (figure_of(entry, f"{head}.{name}.{suffix}") for suffix in suffixes)
+            rows.append((f"{escape(name)}<small>{_heading(entry)}</small>", *cells))
+    labels = (escape(MEASURES[f"{head}.*.{suffix}"].label.capitalize()) for suffix in suffixes)
+    return table(("", *labels), rows)
+
+
+def everything_table(content: ReportContent) -> str:
+    """Return every measure of every backtest."""
+    entries = (*content.phases, *content.controls, *content.baselines)
+    names = list(dict.fromkeys(name for entry in entries for name in entry.summary))
+    rows = [
+        (escape(label_of(n)), *(written(e.summary[n], measure_of(n).unit) if n in e.summary else "–" for e in entries))
+        for n in names
+    ]
+    return table(("", *(_heading(e) for e in entries)), rows)
+
+
+def _heading(entry: Assessed) -> str:
+    return f"Phase {entry.phase}" if entry.phase is not None else escape(entry.title)

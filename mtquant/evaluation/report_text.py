@@ -1,0 +1,191 @@
+"""The sentences of a report, each made from the figures it names."""
+
+import math
+from dataclasses import dataclass
+from enum import StrEnum
+
+from scipy.stats import norm
+
+from mtquant.evaluation.content import Assessed, Promotion, ReportContent, ShareRow
+from mtquant.evaluation.measures import spanned, written
+from mtquant.evaluation.statistics import Interval
+from mtquant.evaluation.targets import Judged, Verdict
+
+SUSPICIOUS_SHARPE = 1.0
+"""Net Sharpe ratio on real bars from which a leak is likelier than skill."""
+
+
+class Tone(StrEnum):
+    """How a sentence is marked; the mark repeats in words, never in colour alone."""
+
+    GOOD = "good"
+    BAD = "bad"
+    OPEN = "open"
+
+
+@dataclass(frozen=True)
+class Line:
+    """One sentence of the verdict."""
+
+    tone: Tone
+    text: str
+
+
+def share_sentence(row: ShareRow) -> str:
+    """Say what a phase earns beside the reference, full information and what came before."""
+    text = f"{row.title} earns {written(row.utility.value, 'utility')} per bar"
+    if math.isnan(row.share.value):
+        return f"{text}; {row.reference} earns {written(row.reference_utility, 'utility')}, so a share has no meaning."
+    text += f", {_whole(row.share.value)} of what {row.reference} earns"
+    if row.bound is not None:
+        text += f" and {_whole(row.bound.value)} of what full information would earn"
+    if row.captured is not None and math.isfinite(row.captured.value):
+        text += f"; it captured {_whole(row.captured.value)} of the gain over {row.previous}"
+    return text + "."
+
+
+def promotion_line(promotion: Promotion) -> Line:
+    """Say whether the later phase earned its place."""
+    gain = written(promotion.gain.value, "percent", sign=True)
+    ends = spanned(promotion.gain, "percent", sign=True)
+    worth = f"{gain} a year in certainty-equivalent return over the same bars ({_level(promotion.gain)}: {ends})"
+    if promotion.earned:
+        return Line(Tone.GOOD, f"{promotion.later} earned its place over {promotion.earlier}: {worth}.")
+    if promotion.harmed:
+        return Line(Tone.BAD, f"{promotion.later} is worse than {promotion.earlier}: {worth}. It is not promoted.")
+    return Line(
+        Tone.OPEN, f"{promotion.later} has not shown that it beats {promotion.earlier}: {worth}. It is not promoted."
+    )
+
+
+def skill_line(entry: Assessed, *, planted: bool) -> Line:
+    """Say what the net Sharpe ratio of the result allows to say, and on real bars nothing about profit."""
+    found = entry.intervals["sharpe"]
+    head = f"{entry.title}: net Sharpe ratio {written(found.value, 'ratio')}"
+    if not found.known:
+        return Line(Tone.OPEN, f"{head}. Too few bars, or no variance, for an interval: nothing can be said.")
+    head += f" out of sample ({_level(found)}: {spanned(found, 'ratio')})"
+    if found.covers(0.0):
+        return Line(Tone.OPEN, f"{head}, indistinguishable from zero.")
+    if found.high < 0.0:
+        return Line(Tone.BAD, f"{head}, below zero.")
+    if planted:
+        return Line(Tone.GOOD, f"{head}.")
+    return Line(Tone.OPEN, f"{head}, above zero on this one split. That is no evidence of profit to come.")
+
+
+def baseline_line(content: ReportContent) -> Line | None:
+    """Say how many baselines have a higher net Sharpe ratio than the result; None where none can be compared."""
+    if not content.phases:
+        return None
+    entry = content.phases[-1]
+    own = entry.summary["sharpe"]
+    others = [b for b in content.baselines if math.isfinite(b.summary["sharpe"])]
+    if not others or not math.isfinite(own):
+        return None
+    better = [b.title for b in others if b.summary["sharpe"] >= own]
+    if not better:
+        best = max(others, key=lambda b: b.summary["sharpe"])
+        figure = written(best.summary["sharpe"], "ratio")
+        return Line(Tone.GOOD, f"No baseline of {len(others)} has a higher Sharpe ratio; the best, {best.title}, {figure}.")
+    return Line(
+        Tone.BAD, f"{len(better)} of {len(others)} baselines have a Sharpe ratio at least as high: {', '.join(better)}."
+    )
+
+
+def target_line(judged: tuple[Judged, ...]) -> Line | None:
+    """Count the verdicts on the documents' targets; None where none was asked."""
+    if not judged:
+        return None
+    count = {verdict: sum(j.verdict is verdict for j in judged) for verdict in Verdict}
+    tone = Tone.BAD if count[Verdict.NOT_MET] else Tone.OPEN if count[Verdict.UNDECIDABLE] else Tone.GOOD
+    parts = ", ".join(f"{number} {verdict}" for verdict, number in count.items())
+    return Line(tone, f"Of the {len(judged)} targets in the documents: {parts}.")
+
+
+def verdict_lines(content: ReportContent) -> list[Line]:
+    """Return what the report opens with."""
+    planted = content.market.planted
+    lines: list[Line | None] = []
+    if content.phases:
+        lines.append(skill_line(content.phases[-1], planted=planted))
+    lines += [Line(_share_tone(row), share_sentence(row)) for row in content.shares]
+    lines += [promotion_line(p) for p in content.promotions]
+    lines += [baseline_line(content), target_line(content.targets)]
+    return [line for line in lines if line is not None]
+
+
+def market_sentence(content: ReportContent) -> str:
+    """Say on what the figures were measured."""
+    market = content.market
+    kind = (
+        "A planted market: generated bars whose optimum is known. The figures say how well the agents learn, "
+        "nothing about profit on real prices."
+        if market.planted
+        else "Real bars. Nothing here is a claim of profitability."
+    )
+    if not content.phases:
+        return kind
+    summary = content.phases[-1].summary
+    passes, years = round(summary["passes"]), written(summary["years"], "ratio")
+    several = f"{passes} independent passes" if passes > 1 else "one pass"
+    return (
+        f"{kind} Split `{market.split}`, {market.timeframe} bars, {several}, {years} years in all; "
+        f"costs: {market.costs}."
+    )
+
+
+def honest_statements(content: ReportContent) -> list[str]:
+    """Return what a reader must know before believing the figures."""
+    out = [
+        "All figures come from a single split. How much they would change with another is not measured here."
+    ]
+    if content.trials is None:
+        out.append(
+            "The number of configurations tried before this run is not known, so the Sharpe ratios cannot be "
+            "corrected for selection (no deflated Sharpe ratio). Repeated looks at the test split make them too high."
+        )
+    else:
+        out.append(f"{content.trials} configurations were tried before this run; the Sharpe ratios are not corrected for it.")
+    for entry in content.phases:
+        error = entry.summary["sharpe_standard_error"]
+        years = written(entry.summary["years"], "ratio")
+        out.append(f"{entry.title}: standard error of the Sharpe ratio {written(error, 'ratio')} over {years} years.")
+    if content.phases:
+        out += _about_last(content.phases[-1], planted=content.market.planted)
+    return [*out, *content.notes]
+
+
+def _about_last(entry: Assessed, *, planted: bool) -> list[str]:
+    out = []
+    ratio, horizon = entry.summary["sharpe"], entry.summary["win_horizon_bars"]
+    if math.isfinite(ratio):
+        implied = float(norm.cdf(ratio * math.sqrt(horizon / entry.result.bars_per_year)))
+        out.append(
+            f"A win rate follows from Sharpe ratio and horizon: Gaussian returns with {written(ratio, 'ratio')} win "
+            f"{written(implied, 'percent')} of windows of {written(horizon, 'count')} bars. A drawdown follows from leverage: "
+            f"it was measured at {written(entry.summary['annual_volatility'], 'percent')} volatility a year."
+        )
+    if not planted and ratio > SUSPICIOUS_SHARPE:
+        out.append(
+            f"A net Sharpe ratio of {written(ratio, 'ratio')} on real bars is above what such agents plausibly earn; "
+            "look for a leak before believing it."
+        )
+    if entry.summary["passes_ruined"]:
+        out.append(f"{written(entry.summary['passes_ruined'], 'count')} passes of {entry.title} ended in ruin.")
+    return out
+
+
+def _share_tone(row: ShareRow) -> Tone:
+    if not row.share.known:
+        return Tone.OPEN
+    return Tone.GOOD if row.share.low > 0.0 and row.utility.value > 0.0 else Tone.BAD if row.share.high < 0.0 else Tone.OPEN
+
+
+def _whole(value: float) -> str:
+    text = f"{abs(100.0 * value):.0f}"
+    return f"{'−' if value < 0 and text != '0' else ''}{text} %"
+
+
+def _level(interval: Interval) -> str:
+    return f"{_whole(interval.level)} interval"

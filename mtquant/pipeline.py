@@ -1,0 +1,271 @@
+"""The unit graph: which units a run has, in which order, with which keys, and what of it is to be done.
+
+Pure: the same settings and digests give the same units; `plan` reads the store and changes nothing.
+"""
+
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from mtquant.config.agents import PipelineSpec
+from mtquant.config.instruments import InstrumentSpec
+from mtquant.errors import DataError, StoreError, UsageError
+from mtquant.registry import did_you_mean
+from mtquant.store.digests import code_versions
+from mtquant.store.units import Unit, UnitSpec, stored_units
+from mtquant.synthetic import SYNTHETIC
+
+SCHEMA = 1
+"""Format of the key inputs; raising it makes every unit new."""
+
+DATASET, META, JOINT, CONTROL = "dataset-market", "phase2-meta", "phase3-joint", "phase3-no-peers"
+REPORT, ONNX = "evaluate-report", "export-onnx"
+CLOCK, SPLITS, MACRO = "clock", "splits", "macro"
+
+_DATA = ("mtquant.context", "mtquant.data")
+_LEARNING = (
+    *_DATA, "mtquant.sim", "mtquant.envs", "mtquant.agents.bundle", "mtquant.agents.policy", "mtquant.agents.learning",
+)
+CODE: dict[str, tuple[str, ...]] = {
+    "dataset": _DATA,
+    "phase1": _LEARNING,
+    "phase2": _LEARNING,
+    "phase3": _LEARNING,
+    "evaluate": (*_LEARNING, "mtquant.evaluation", "mtquant.synthetic"),
+    "export": _LEARNING,
+}
+"""Packages and modules whose source decides the result of each kind of unit."""
+
+
+def is_planted(spec: PipelineSpec) -> bool:
+    """Return whether the bars are generated, with known truth, rather than read from a folder."""
+    return spec.data.source in SYNTHETIC
+
+
+def units_of(spec: PipelineSpec, digests: Mapping[str, str]) -> tuple[UnitSpec, ...]:
+    """Return the units of a run, each after those it reads.
+
+    `digests` has the content digest of every traded symbol, of `clock`, `macro` and `splits`
+    (`execution.sources.prepare`). Raises `DataError` where one is missing.
+    """
+    missing = [name for name in (*spec.environment.instruments, CLOCK, SPLITS, MACRO) if name not in digests]
+    if missing:
+        raise DataError(f"The market has no digest of {missing}; it has {sorted(digests)}.")
+    graph = _Graph(spec, digests)
+    graph.add(DATASET, "market", _dataset_slice(spec))
+    specialists = tuple(f"phase1-{group}" for group in spec.groups)
+    for name, group in zip(specialists, spec.groups, strict=True):
+        graph.add(name, group, _phase1_slice(spec, group), (DATASET,), spec.members(group))
+    graph.add(META, "meta", _phase2_slice(spec), (DATASET, *specialists))
+    trained = (*specialists, META)
+    joint = _phase3_slice(spec)
+    graph.add(JOINT, "joint", joint, (DATASET, *trained))
+    finals: tuple[str, ...] = (JOINT,)
+    if is_planted(spec) and spec.phase3.peers:
+        blind = joint | {"phase3": joint["phase3"] | {"peers": False}}
+        graph.add(CONTROL, "joint-no-peers", blind, (DATASET, *trained))
+        finals = (JOINT, CONTROL)
+    graph.add(REPORT, "report", _evaluation_slice(spec), (DATASET, *trained, *finals))
+    graph.add(ONNX, "onnx", {"export": _dump(spec.export)}, (DATASET, *trained, JOINT))
+    return tuple(graph.units)
+
+
+def with_upstream(units: Sequence[UnitSpec], names: Collection[str]) -> tuple[UnitSpec, ...]:
+    """Return the named units and all that they read, in order; with no names, all units.
+
+    Raises `UsageError` for an unknown name.
+    """
+    known = [unit.name for unit in units]
+    for name in names:
+        if name not in known:
+            raise UsageError(f"There is no unit `{name}`.{did_you_mean(name, known)}")
+    wanted = set(names or known)
+    for unit in reversed(units):
+        if unit.name in wanted:
+            wanted |= set(unit.upstream)
+    return tuple(unit for unit in units if unit.name in wanted)
+
+
+class _Graph:
+    """Collects units in order and gives each the keys of its upstream."""
+
+    def __init__(self, spec: PipelineSpec, digests: Mapping[str, str]) -> None:
+        self.spec = spec
+        self.digests = digests
+        self.units: list[UnitSpec] = []
+
+    def add(
+        self,
+        name: str,
+        subject: str,
+        config: dict[str, Any],
+        upstream: tuple[str, ...] = (),
+        symbols: Sequence[str] = (),
+    ) -> None:
+        """Append one unit; with no `symbols` it depends on every instrument and on the macro columns."""
+        kind = name.split("-")[0]
+        keys = {unit.name: unit.key for unit in self.units}
+        names = (*symbols, CLOCK, SPLITS) if symbols else (*self.spec.environment.instruments, CLOCK, SPLITS, MACRO)
+        inputs = {
+            "schema": SCHEMA,
+            "kind": kind,
+            "subject": subject,
+            "config": config,
+            "code": code_versions(CODE[kind]),
+            "data": {entry: self.digests[entry] for entry in names},
+            # The dataset enters by `data`, `config` and `code`: one instrument's bars do not touch the other groups.
+            "upstream": {entry: keys[entry] for entry in upstream if entry != DATASET},
+            "seed": self.spec.seed,
+        }
+        self.units.append(UnitSpec(name, kind, subject, inputs, upstream, _steps(self.spec).get(kind, 1)))
+
+
+def _whole_rollouts(timesteps: int, rollout: int) -> int:
+    """Return the steps that whole rollouts take to cover `timesteps`, which is where a journal ends."""
+    return -(-timesteps // rollout) * rollout
+
+
+def _steps(spec: PipelineSpec) -> dict[str, int]:
+    """Return the steps of each training kind."""
+    one, two, three = spec.phase1, spec.phase2, spec.phase3
+    return {
+        "phase1": _whole_rollouts(one.timesteps, one.ppo.n_envs * one.ppo.n_steps),
+        "phase2": _whole_rollouts(two.timesteps, two.ppo.n_envs * two.ppo.n_steps),
+        "phase3": _whole_rollouts(three.timesteps, three.n_envs * three.n_steps),
+    }
+
+
+def _dump(spec: Any, *without: str) -> dict[str, Any]:
+    """Return settings as JSON values, leaving out what the unit does not read."""
+    found: dict[str, Any] = spec.model_dump(mode="json", exclude=set(without))
+    return found
+
+
+def _catalogue(spec: PipelineSpec, symbols: Sequence[str]) -> dict[str, Any]:
+    return {symbol: _dump(spec.catalogue.instruments[symbol]) for symbol in symbols}
+
+
+def _dataset_slice(spec: PipelineSpec) -> dict[str, Any]:
+    """How bars become a dataset; how they were obtained is in their digests."""
+    traded = spec.environment.instruments
+    costs = set(InstrumentSpec.model_fields) - {"group", "session", "contract_value", "price_may_be_negative"}
+    instruments = {symbol: _dump(spec.catalogue.instruments[symbol], *costs) for symbol in traded}
+    return {"planted": is_planted(spec), "features": _dump(spec.features), "order": list(traded), "instruments": instruments}
+
+
+def _phase1_slice(spec: PipelineSpec, group: str) -> dict[str, Any]:
+    """What one group's specialist reads; other groups count only by the width of the observation."""
+    members = spec.members(group)
+    return {
+        "planted": is_planted(spec),
+        "features": _dump(spec.features, "macro_half_life"),
+        "environment": _dump(spec.environment, "instruments"),
+        "order": list(members),
+        "instruments": _catalogue(spec, members),
+        "widths": {"groups": len(spec.groups), "largest_group": max(len(spec.members(g)) for g in spec.groups)},
+        "limits": _dump(spec.limits, "joint_stop_loss"),
+        "phase1": _dump(spec.phase1),
+    }
+
+
+def _portfolio_slice(spec: PipelineSpec) -> dict[str, Any]:
+    traded = spec.environment.instruments
+    return {
+        "planted": is_planted(spec),
+        "features": _dump(spec.features),
+        "environment": _dump(spec.environment, "instruments"),
+        "order": list(traded),
+        "instruments": _catalogue(spec, traded),
+    }
+
+
+def _phase2_slice(spec: PipelineSpec) -> dict[str, Any]:
+    return _portfolio_slice(spec) | {"limits": _dump(spec.limits, "joint_stop_loss"), "phase2": _dump(spec.phase2)}
+
+
+def _phase3_slice(spec: PipelineSpec) -> dict[str, Any]:
+    # Decision bars and budget limits of phase 2 enter by the key of its unit.
+    return _portfolio_slice(spec) | {"limits": _dump(spec.limits), "phase3": _dump(spec.phase3)}
+
+
+def _evaluation_slice(spec: PipelineSpec) -> dict[str, Any]:
+    """Settings of the evaluation; on planted markets also the law that fresh episodes are drawn from."""
+    law = {"source": spec.data.source, "planted": spec.data.planted} if is_planted(spec) else {}
+    return _portfolio_slice(spec) | {"data": law, "limits": _dump(spec.limits), "evaluation": _dump(spec.evaluation)}
+
+
+@dataclass(frozen=True)
+class PlannedUnit:
+    """What would be done with a unit, and why."""
+
+    spec: UnitSpec
+    state: str
+    """`reuse`, `continue` or `run`."""
+    step: int
+    """Step it continues at; 0 for `run`, all steps for `reuse`."""
+    reason: str
+    changes: tuple[str, ...] = ()
+    """Every difference from the nearest unit of that name in the store."""
+
+
+def plan(spec: PipelineSpec, digests: Mapping[str, str], root: Path) -> list[PlannedUnit]:
+    """Return for every unit whether it is reused, continued or run, and why. Changes nothing."""
+    stored = stored_units(root)
+    return [_planned(unit, root, stored) for unit in units_of(spec, digests)]
+
+
+def _planned(spec: UnitSpec, root: Path, stored: Sequence[Unit]) -> PlannedUnit:
+    unit = Unit(root, spec)
+    damage = ""
+    try:
+        if unit.done():
+            return PlannedUnit(spec, "reuse", spec.total_steps, "finished with the same inputs")
+    except StoreError as error:
+        damage = f"damaged: {error}"
+    step = unit.checkpoints.newest_step()
+    if step is not None:
+        return PlannedUnit(spec, "continue", step, damage or f"stopped; a checkpoint is at step {step}")
+    others = [other for other in stored if (other.spec.kind, other.spec.subject) == (spec.kind, spec.subject)]
+    if damage or any(other.spec.key == spec.key for other in others):
+        return PlannedUnit(spec, "run", 0, damage or "begun before, without a checkpoint")
+    # Of equally near units the newest explains best what changed since.
+    others.sort(key=lambda other: (other.folder / "spec.json").stat().st_mtime, reverse=True)
+    candidates = [explain(other.spec.inputs, spec.inputs) for other in others]
+    if not candidates:
+        return PlannedUnit(spec, "run", 0, "new")
+    changes = min(candidates, key=len)
+    shown = "; ".join(changes[:3]) + (f"; and {len(changes) - 3} more" if len(changes) > 3 else "")
+    return PlannedUnit(spec, "run", 0, shown, changes)
+
+
+def explain(before: Mapping[str, Any], after: Mapping[str, Any]) -> tuple[str, ...]:
+    """Return one line per difference between the key inputs of two units."""
+    old, new = dict(_leaves(before)), dict(_leaves(after))
+    paths = [path for path in {**old, **new} if old.get(path, _ABSENT) != new.get(path, _ABSENT)]
+    return tuple(dict.fromkeys(_line(path, old.get(path, _ABSENT), new.get(path, _ABSENT)) for path in paths))
+
+
+_ABSENT = "(absent)"
+
+
+def _leaves(value: Any, path: tuple[str, ...] = ()) -> list[tuple[tuple[str, ...], Any]]:
+    if isinstance(value, Mapping) and value:
+        return [leaf for name, entry in value.items() for leaf in _leaves(entry, (*path, name))]
+    return [(path, value)]
+
+
+def _line(path: tuple[str, ...], old: Any, new: Any) -> str:
+    part, name = path[0], ".".join(path[1:])
+    if part == "code":
+        return f"code of {name} changed" if name.startswith("mtquant") else f"{name} {old} -> {new}"
+    if part == "data":
+        return f"{name} changed" if name in (CLOCK, SPLITS, MACRO) else f"data of {name} changed"
+    if part == "upstream":
+        return f"upstream {name} changes"
+    return f"{name or part} {_shown(old)} -> {_shown(new)}"
+
+
+def _shown(value: Any) -> str:
+    text = str(value)
+    return text if len(text) <= 40 else text[:37] + "..."

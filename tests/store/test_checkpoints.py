@@ -1,0 +1,169 @@
+"""Checkpoints: whole or absent; every damage is found; the one before is used."""
+
+import json
+import os
+import resource
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+
+from mtquant.errors import StoreError
+from mtquant.store import checkpoints as module
+from mtquant.store.checkpoints import Checkpoints, CheckpointWarning
+from mtquant.store.journal import Journal
+from mtquant.store.snapshot import Snapshot
+
+
+def snapshot(step: int) -> Snapshot:
+    return Snapshot({"w": np.full(300, float(step)), "n": np.array([step])}, {"step": step, "rng": [2**100, "x"]})
+
+
+def store(tmp_path) -> Checkpoints:
+    return Checkpoints(tmp_path / "checkpoints", tmp_path / "quarantine", Journal(tmp_path / "metrics.jsonl"))
+
+
+def filled(tmp_path, steps=(10, 20)) -> Checkpoints:
+    found = store(tmp_path)
+    for step in steps:
+        found.journal.append(step, {"a": float(step)})
+        found.save(step, snapshot(step), attempt=1, environment={"threads": "1"})
+    return found
+
+
+def test_the_newest_is_returned_whole(tmp_path):
+    found = filled(tmp_path).latest()
+    assert (found.step, found.environment) == (20, {"threads": "1"})
+    assert found.journal_offset == (tmp_path / "metrics.jsonl").stat().st_size
+    state = found.load()
+    assert state.values == snapshot(20).values
+    np.testing.assert_array_equal(state.arrays["w"], snapshot(20).arrays["w"])
+
+
+def test_there_may_be_none(tmp_path):
+    assert store(tmp_path).latest() is None
+    assert store(tmp_path).newest_step() is None
+
+
+def test_the_last_two_are_kept(tmp_path):
+    filled(tmp_path, steps=(5, 10, 20, 100))
+    assert sorted(os.listdir(tmp_path / "checkpoints")) == ["000000000020", "000000000100"]
+
+
+def test_the_same_step_can_be_written_again(tmp_path):
+    found = filled(tmp_path)
+    found.save(20, Snapshot({}, {"again": 1}), attempt=2)
+    assert found.latest().load().values == {"again": 1}
+
+
+@pytest.mark.parametrize("name", ["arrays.safetensors", "values.json", "MANIFEST.json"])
+@pytest.mark.parametrize("damage", ["missing", "empty", "short", "longer", "flipped first", "flipped middle", "flipped last"])
+def test_every_damage_is_found_and_the_one_before_is_used(tmp_path, name, damage):
+    found = filled(tmp_path)
+    path = tmp_path / "checkpoints" / "000000000020" / name
+    content = bytearray(path.read_bytes())
+    place = {"flipped first": 0, "flipped middle": len(content) // 2, "flipped last": len(content) - 1}
+    if damage in place:
+        content[place[damage]] ^= 1
+    path.unlink()
+    if damage != "missing":
+        new = {"empty": b"", "short": bytes(content[:-1]), "longer": bytes(content) + b"0"}.get(damage, bytes(content))
+        path.write_bytes(new)
+    assert len(found.verify()) == 1
+    with pytest.warns(CheckpointWarning, match="moved to"):
+        good = found.latest()
+    assert good.step == 10
+    assert good.load().values["step"] == 10
+    assert os.listdir(tmp_path / "quarantine") == ["000000000020-1"]
+    assert found.latest().step == 10, "the damaged one must be gone for good"
+
+
+def test_a_stray_file_and_a_renamed_folder_are_damage(tmp_path):
+    found = filled(tmp_path)
+    (tmp_path / "checkpoints/000000000010").rename(tmp_path / "checkpoints/000000000030")
+    (tmp_path / "checkpoints/000000000020/extra").write_text("")
+    with pytest.warns(CheckpointWarning):
+        assert found.latest() is None
+
+
+def test_a_checkpoint_that_counts_on_lost_metrics_is_not_used(tmp_path):
+    found = filled(tmp_path)
+    content = found.journal.path.read_bytes()
+    found.journal.path.write_bytes(content[:-5])
+    with pytest.warns(CheckpointWarning, match="lost"):
+        assert found.latest().step == 10
+
+
+def test_dead_attempts_leave_nothing(tmp_path):
+    found = filled(tmp_path)
+    dead = tmp_path / "checkpoints/.tmp-000000000030-1"
+    dead.mkdir()
+    (dead / "arrays.safetensors").write_bytes(b"half")
+    assert found.latest().step == 20
+    found.clear_temporary()
+    assert not dead.exists()
+
+
+DIE = """
+import os, sys
+from pathlib import Path
+import numpy as np
+from mtquant.store import checkpoints
+from mtquant.store.checkpoints import Checkpoints
+from mtquant.store.journal import Journal
+from mtquant.store.snapshot import Snapshot
+root, seam, count = Path(sys.argv[1]), sys.argv[2], int(sys.argv[3])
+calls = 0
+def dying(real):
+    def call(*args, **kwargs):
+        global calls
+        calls += 1
+        if calls == count:
+            os.kill(os.getpid(), 9)
+        return real(*args, **kwargs)
+    return call
+if seam == "rename":
+    os.rename = dying(os.rename)
+else:
+    setattr(checkpoints, seam, dying(getattr(checkpoints, seam)))
+    from mtquant.store import snapshot
+    if hasattr(snapshot, seam):
+        setattr(snapshot, seam, getattr(checkpoints, seam))
+store = Checkpoints(root / "checkpoints", root / "quarantine", Journal(root / "metrics.jsonl"))
+store.save(30, Snapshot({"w": np.zeros(3)}, {"step": 30}), 2)
+"""
+SEAMS = [("write_durable", 1), ("write_durable", 2), ("write_durable", 3), ("digest_file", 1), ("rename", 1),
+         ("sync_folder", 1), ("sync_folder", 2), ("remove_tree", 2)]
+
+
+@pytest.mark.parametrize(("seam", "count"), SEAMS)
+def test_kill_at_any_point_leaves_a_whole_checkpoint(tmp_path, seam, count):
+    found = filled(tmp_path)
+    done = subprocess.run([sys.executable, "-c", DIE, str(tmp_path), seam, str(count)], check=False)
+    assert done.returncode == -9
+    latest = found.latest()
+    renamed = (seam, count) == ("sync_folder", 2)
+    assert latest.step == latest.load().values["step"] == (30 if renamed else 20)
+
+
+def test_a_full_disk_is_reported_and_loses_nothing(tmp_path):
+    found = filled(tmp_path)
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (10_000, hard))
+    try:
+        with pytest.raises(StoreError, match=r"arrays.safetensors.*exhausted.*mtquant gc.*mtquant resume"):
+            found.save(30, Snapshot({"w": np.zeros(100_000)}, {}), attempt=1)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+    assert sorted(os.listdir(tmp_path / "checkpoints")) == ["000000000010", "000000000020"]
+    assert found.latest().step == 20
+    found.save(30, snapshot(30), attempt=1)
+    assert found.latest().step == 30
+
+
+def test_the_manifest_says_what_wrote_it(tmp_path):
+    path = filled(tmp_path)._path(20) / module.MANIFEST
+    manifest = json.loads(path.read_text())
+    assert manifest["attempt"] == 1
+    assert set(manifest["files"]) == {"arrays.safetensors", "values.json"}

@@ -1,0 +1,239 @@
+"""The unit graph: what a setting touches, what it leaves alone, and whether the plan says why."""
+
+from functools import cache
+
+import pytest
+
+from mtquant.config.agents import INSTRUMENTS, PipelineSpec
+from mtquant.config.instruments import InstrumentsSpec, InstrumentSpec
+from mtquant.errors import DataError, UsageError
+from mtquant.pipeline import explain, plan, units_of, with_upstream
+from mtquant.store.snapshot import Snapshot
+from mtquant.store.units import Unit
+
+GROUP = {s: "forex" if s in INSTRUMENTS[:3] else "commodities" if s in INSTRUMENTS[3:5] else "equity" for s in INSTRUMENTS}
+DIGESTS = {name: f"digest of {name}" for name in (*INSTRUMENTS, "clock", "splits", "macro")}
+CATALOGUE = InstrumentsSpec(instruments={s: InstrumentSpec(group=g, half_spread_bps=1.0) for s, g in GROUP.items()})
+SPEC = PipelineSpec(catalogue=CATALOGUE)
+AFTER_3 = {"phase3-joint", "phase3-no-peers", "evaluate-report", "export-onnx"}
+AFTER_2 = AFTER_3 | {"phase2-meta"}
+SPECIALISTS = {"phase1-forex", "phase1-commodities", "phase1-equity"}
+TRAINED = AFTER_2 | SPECIALISTS
+ALL = TRAINED | {"dataset-market"}
+
+
+@pytest.fixture(autouse=True)
+def fixed_code(monkeypatch):
+    """Let every package have one digest, so that only settings and data differ here."""
+    monkeypatch.setattr("mtquant.pipeline.code_versions", lambda names: dict.fromkeys(names, "same") | {"torch": "2"})
+
+
+@cache
+def unchanged() -> dict[str, str]:
+    """Return the keys of `SPEC`."""
+    return {unit.name: unit.key for unit in units_of(SPEC, DIGESTS)}
+
+
+def changed(spec: PipelineSpec = SPEC, digests: dict[str, str] = DIGESTS) -> set[str]:
+    """Return the units whose keys differ from those of `SPEC`."""
+    before = unchanged()
+    after = {unit.name: unit.key for unit in units_of(spec, digests)}
+    return {name for name in after if before.get(name) != after[name]}
+
+
+def with_setting(path: str, value: object) -> PipelineSpec:
+    """Return `SPEC` with one setting changed, validated anew."""
+    found = SPEC.model_dump()
+    *folders, last = path.split(".")
+    inner = found
+    for name in folders:
+        inner = inner[name]
+    assert inner[last] != value
+    inner[last] = value
+    return PipelineSpec.model_validate(found)
+
+
+def other(value: object) -> object:
+    """Return a value of the same type that differs."""
+    match value:
+        case bool():
+            return not value
+        case int():
+            return value + 2
+        case float():
+            return value * 0.75 + 0.013
+        case tuple():
+            return (*value[:-1], other(value[-1])) if value else value
+        case dict():
+            return {**value, "name": "pcgrad"}
+    return None
+
+
+def leaves(spec, path=""):
+    """Return every setting below `spec` by its dotted path."""
+    out = {}
+    for name in type(spec).model_fields:
+        value = getattr(spec, name)
+        out |= leaves(value, f"{path}{name}.") if hasattr(type(value), "model_fields") else {f"{path}{name}": value}
+    return out
+
+
+CHOICES = {
+    "features.volatility": "ewma", "environment.costs": "zero", "environment.fill": "next_close",
+    "limits.reading": "literal", "limits.stop_loss": "off", "limits.joint_stop_loss": "price",
+    "evaluation.split": "validation", "phase3.credit": "shared", "data.source": "embedded-null",
+    "features.indicators": ("rsi",), "evaluation.baselines": ("flat",),
+    "phase1.ppo.learning_rate_schedule": "constant", "phase2.ppo.learning_rate_schedule": "constant",
+    "phase1.reward.name": "log_return", "phase2.reward.name": "log_return", "phase3.reward.name": "log_return",
+}
+BY_DIGEST = {
+    "data.timeframe", "data.time_zone", "data.day_first", "data.train_fraction", "data.validation_fraction", "data.embargo_bars",
+}
+"""They change what the bars or splits are, and reach the keys by the digests."""
+OUTSIDE = {"device", "checkpoint_seconds"}
+EXPECTED = {
+    "phase1": TRAINED, "phase2": AFTER_2, "phase3": AFTER_3, "evaluation": {"evaluate-report"}, "export": {"export-onnx"},
+    "seed": ALL, "features": ALL, "environment": TRAINED, "limits": TRAINED, "data": {"evaluate-report"},
+}
+EXACTLY = {"limits.joint_stop_loss": AFTER_3, "features.macro_half_life": AFTER_2 | {"dataset-market"}, "phase3.peers": AFTER_3}
+SETTINGS = {p: v for p, v in leaves(SPEC).items() if not p.startswith("catalogue") and p != "environment.instruments"}
+
+
+@pytest.mark.parametrize("path", sorted(set(SETTINGS) - BY_DIGEST - OUTSIDE))
+def test_every_setting_touches_exactly_what_reads_it(path):
+    value = {"x": 1} if path == "data.planted" else CHOICES.get(path, other(SETTINGS[path]))
+    spec = with_setting(path, value)
+    expected = EXACTLY.get(path, EXPECTED[path.split(".")[0]])
+    assert changed(spec) == expected & {unit.name for unit in units_of(spec, DIGESTS)}
+
+
+@pytest.mark.parametrize(("path", "value"), [("device", "cuda"), ("checkpoint_seconds", 0.0), ("data.embargo_bars", 7)])
+def test_how_it_is_run_touches_nothing(path, value):
+    assert changed(with_setting(path, value)) == set()
+
+
+@pytest.mark.parametrize("symbol", INSTRUMENTS)
+def test_the_bars_of_one_instrument_touch_its_specialist_only(symbol):
+    expected = AFTER_2 | {"dataset-market", f"phase1-{GROUP[symbol]}"}
+    assert changed(digests=DIGESTS | {symbol: "other bars"}) == expected
+
+
+@pytest.mark.parametrize(("name", "expected"), [("clock", ALL), ("splits", ALL), ("macro", AFTER_2 | {"dataset-market"})])
+def test_what_instruments_share_touches_all_who_read_it(name, expected):
+    assert changed(digests=DIGESTS | {name: "other"}) == expected
+
+
+def test_the_costs_of_one_instrument_touch_its_specialist_only():
+    dearer = CATALOGUE.instruments | {"WTIUSD": InstrumentSpec(group="commodities", half_spread_bps=9.0)}
+    spec = SPEC.model_copy(update={"catalogue": InstrumentsSpec(instruments=dearer)})
+    assert changed(spec) == AFTER_2 | {"phase1-commodities"}
+
+
+def test_an_instrument_that_is_not_traded_touches_nothing():
+    more = CATALOGUE.instruments | {"BTCUSD": InstrumentSpec(group="crypto", half_spread_bps=9.0)}
+    assert changed(SPEC.model_copy(update={"catalogue": InstrumentsSpec(instruments=more)})) == set()
+
+
+def test_units_come_after_what_they_read():
+    units = units_of(SPEC, DIGESTS)
+    seen: set[str] = set()
+    for unit in units:
+        assert set(unit.upstream) <= seen
+        seen.add(unit.name)
+    assert seen == ALL
+    assert len({unit.key for unit in units}) == len({unit.folder_name for unit in units}) == len(units)
+    steps = {unit.name: unit.total_steps for unit in units}
+    assert (steps["phase1-forex"], steps["phase2-meta"], steps["phase3-no-peers"]) == (507_904, 303_104, 1_006_080)
+
+
+def test_the_control_without_peers_belongs_to_planted_markets():
+    real = with_setting("data.source", "some/folder")
+    assert "phase3-no-peers" not in {unit.name for unit in units_of(real, DIGESTS)}
+    blind = with_setting("phase3.peers", False)
+    assert "phase3-no-peers" not in {unit.name for unit in units_of(blind, DIGESTS)}
+    control = {unit.name: unit for unit in units_of(SPEC, DIGESTS)}["phase3-no-peers"]
+    joint = {unit.name: unit for unit in units_of(SPEC, DIGESTS)}["phase3-joint"]
+    assert explain(joint.inputs, control.inputs) == ("subject joint -> joint-no-peers", "phase3.peers True -> False")
+
+
+def test_asking_for_a_unit_asks_for_what_it_reads():
+    units = units_of(SPEC, DIGESTS)
+    assert [unit.name for unit in with_upstream(units, ["phase1-equity"])] == ["dataset-market", "phase1-equity"]
+    assert {unit.name for unit in with_upstream(units, ["phase2-meta"])} == SPECIALISTS | {"dataset-market", "phase2-meta"}
+    assert with_upstream(units, ()) == units
+    with pytest.raises(UsageError, match="Did you mean `phase2-meta`"):
+        with_upstream(units, ["phase2-mete"])
+
+
+def test_a_missing_digest_is_an_error():
+    with pytest.raises(DataError, match="no digest of \\['US30'\\]"):
+        units_of(SPEC, {name: value for name, value in DIGESTS.items() if name != "US30"})
+
+
+def finish_all(root, spec=SPEC, digests=DIGESTS):
+    for description in units_of(spec, digests):
+        unit = Unit(root, description)
+        unit.create()
+        unit.begin_attempt()
+        unit.finish({}, {})
+
+
+def states(root, spec=SPEC, digests=DIGESTS):
+    return {unit.spec.name: unit.state for unit in plan(spec, digests, root)}
+
+
+def reasons(root, spec=SPEC, digests=DIGESTS):
+    return {unit.spec.name: unit.reason for unit in plan(spec, digests, root) if unit.state == "run"}
+
+
+def test_the_plan_of_an_empty_store_changes_nothing(tmp_path):
+    assert set(reasons(tmp_path).values()) == {"new"}
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_the_plan_reuses_what_is_finished_and_names_what_changed(tmp_path):
+    finish_all(tmp_path)
+    assert set(states(tmp_path).values()) == {"reuse"}
+    longer = with_setting("phase3.timesteps", 2000)
+    assert reasons(tmp_path, longer) == {
+        "phase3-joint": "phase3.timesteps 1000000 -> 2000",
+        "phase3-no-peers": "phase3.timesteps 1000000 -> 2000",
+        "evaluate-report": "upstream phase3-joint changes; upstream phase3-no-peers changes",
+        "export-onnx": "upstream phase3-joint changes",
+    }
+    found = reasons(tmp_path, digests=DIGESTS | {"EURUSD": "other"})
+    assert found["phase1-forex"] == found["dataset-market"] == "data of EURUSD changed"
+    assert found["phase2-meta"] == "data of EURUSD changed; upstream phase1-forex changes"
+
+
+def test_the_plan_names_changed_code(tmp_path, monkeypatch):
+    finish_all(tmp_path)
+    monkeypatch.setattr(
+        "mtquant.pipeline.code_versions",
+        lambda names: {name: "new" if name == "mtquant.sim" else "same" for name in names} | {"torch": "3"},
+    )
+    found = reasons(tmp_path)
+    assert found["phase1-forex"] == "code of mtquant.sim changed; torch 2 -> 3"
+    assert found["dataset-market"] == "torch 2 -> 3"
+
+
+def test_the_nearest_unit_explains(tmp_path):
+    finish_all(tmp_path, with_setting("phase3.n_envs", 4))
+    finish_all(tmp_path)
+    longer = with_setting("phase3.timesteps", 2000)
+    assert reasons(tmp_path, longer)["phase3-joint"] == "phase3.timesteps 1000000 -> 2000"
+
+
+def test_the_plan_continues_from_a_checkpoint_and_repeats_what_is_damaged(tmp_path):
+    finish_all(tmp_path)
+    units = {unit.name: Unit(tmp_path, unit) for unit in units_of(SPEC, DIGESTS)}
+    (units["phase1-forex"].folder / "DONE.json").unlink()
+    units["phase1-forex"].checkpoints.save(640, Snapshot({}, {}), 1)
+    (units["phase1-equity"].folder / "DONE.json").unlink()
+    (units["dataset-market"].folder / "DONE.json").write_text("{}")
+    found = {unit.spec.name: unit for unit in plan(SPEC, DIGESTS, tmp_path)}
+    assert (found["phase1-forex"].state, found["phase1-forex"].step) == ("continue", 640)
+    assert (found["phase1-equity"].state, found["phase1-equity"].reason) == ("run", "begun before, without a checkpoint")
+    assert found["dataset-market"].state == "run"
+    assert "damaged" in found["dataset-market"].reason
+    assert found["phase2-meta"].state == "reuse"
