@@ -143,8 +143,8 @@ def win_rate(returns: Float, horizon_bars: int) -> Float:
     nothing: a Gaussian strategy of Sharpe S wins Phi(S sqrt(h / bars_per_year)) of its windows.
     """
     windows = window_returns(returns, horizon_bars)
-    held = ~np.isnan(windows)
-    return _ratio(np.sum(windows > 0.0, axis=0), np.sum(held, axis=0))
+    held = np.sum(~np.isnan(windows), axis=0)
+    return _ratio(np.sum(windows > 0.0, axis=0) + 0.0 * np.sum(returns, axis=0), held)
 
 
 def profit_factor(returns: Float) -> Float:

@@ -23,17 +23,34 @@ DATASET, META, JOINT, CONTROL = "dataset-market", "phase2-meta", "phase3-joint",
 REPORT, ONNX = "evaluate-report", "export-onnx"
 CLOCK, SPLITS, MACRO = "clock", "splits", "macro"
 
-_DATA = ("mtquant.context", "mtquant.data")
-_LEARNING = (
-    *_DATA, "mtquant.sim", "mtquant.envs", "mtquant.agents.bundle", "mtquant.agents.policy", "mtquant.agents.learning",
+_PLAYING = (
+    "mtquant.context",
+    "mtquant.data",
+    "mtquant.sim",
+    "mtquant.envs",
+    "mtquant.agents.bundle",
+    "mtquant.agents.policy",
 )
+_LEARNING = (*_PLAYING, "mtquant.agents.learning")
 CODE: dict[str, tuple[str, ...]] = {
-    "dataset": _DATA,
-    "phase1": _LEARNING,
-    "phase2": _LEARNING,
-    "phase3": _LEARNING,
-    "evaluate": (*_LEARNING, "mtquant.evaluation", "mtquant.synthetic"),
-    "export": _LEARNING,
+    "dataset": ("mtquant.data",),
+    "phase1": (*_LEARNING, "mtquant.agents.training.callbacks", "mtquant.agents.training.phase1_trainer"),
+    "phase2": (*_LEARNING, "mtquant.agents.training.callbacks", "mtquant.agents.training.phase2_trainer"),
+    "phase3": (
+        *_LEARNING,
+        "mtquant.agents.training.curriculum_learning",
+        "mtquant.agents.training.phase3_joint_training",
+    ),
+    "evaluate": (
+        *_PLAYING,
+        "mtquant.agents.hierarchy",
+        "mtquant.evaluation",
+        "mtquant.execution.evaluating",
+        "mtquant.gates.shares",
+        "mtquant.metrics",
+        "mtquant.synthetic",
+    ),
+    "export": (*_PLAYING, "mtquant.agents.network", "mtquant.agents.recording", "mtquant.export"),
 }
 """Packages and modules whose source decides the result of each kind of unit."""
 
@@ -151,7 +168,12 @@ def _dataset_slice(spec: PipelineSpec) -> dict[str, Any]:
     traded = spec.environment.instruments
     costs = set(InstrumentSpec.model_fields) - {"group", "session", "contract_value", "price_may_be_negative"}
     instruments = {symbol: _dump(spec.catalogue.instruments[symbol], *costs) for symbol in traded}
-    return {"planted": is_planted(spec), "features": _dump(spec.features), "order": list(traded), "instruments": instruments}
+    return {
+        "planted": is_planted(spec),
+        "features": _dump(spec.features),
+        "order": list(traded),
+        "instruments": instruments,
+    }
 
 
 def _phase1_slice(spec: PipelineSpec, group: str) -> dict[str, Any]:

@@ -1,17 +1,23 @@
 """The unit graph: what a setting touches, what it leaves alone, and whether the plan says why."""
 
+import ast
 from functools import cache
+from pathlib import Path
 
 import pytest
 
+import mtquant
 from mtquant.config.agents import INSTRUMENTS, PipelineSpec
-from mtquant.config.instruments import InstrumentsSpec, InstrumentSpec
+from mtquant.config.instruments import InstrumentSpec, InstrumentsSpec
 from mtquant.errors import DataError, UsageError
-from mtquant.pipeline import explain, plan, units_of, with_upstream
+from mtquant.pipeline import CODE, explain, plan, units_of, with_upstream
 from mtquant.store.snapshot import Snapshot
 from mtquant.store.units import Unit
 
-GROUP = {s: "forex" if s in INSTRUMENTS[:3] else "commodities" if s in INSTRUMENTS[3:5] else "equity" for s in INSTRUMENTS}
+GROUP = {
+    s: "forex" if s in INSTRUMENTS[:3] else "commodities" if s in INSTRUMENTS[3:5] else "equity" for s in INSTRUMENTS
+}
+PACKAGE = Path(mtquant.__file__).parent
 DIGESTS = {name: f"digest of {name}" for name in (*INSTRUMENTS, "clock", "splits", "macro")}
 CATALOGUE = InstrumentsSpec(instruments={s: InstrumentSpec(group=g, half_spread_bps=1.0) for s, g in GROUP.items()})
 SPEC = PipelineSpec(catalogue=CATALOGUE)
@@ -41,16 +47,13 @@ def changed(spec: PipelineSpec = SPEC, digests: dict[str, str] = DIGESTS) -> set
     return {name for name in after if before.get(name) != after[name]}
 
 
-def with_setting(path: str, value: object) -> PipelineSpec:
-    """Return `SPEC` with one setting changed, validated anew."""
-    found = SPEC.model_dump()
-    *folders, last = path.split(".")
-    inner = found
-    for name in folders:
-        inner = inner[name]
-    assert inner[last] != value
-    inner[last] = value
-    return PipelineSpec.model_validate(found)
+def with_setting(path: str, value: object, spec=SPEC):
+    """Return `spec` with one setting changed; whether the change makes sense is not looked at."""
+    name, _, rest = path.partition(".")
+    before = getattr(spec, name)
+    after = with_setting(rest, value, before) if rest else value
+    assert after != before
+    return spec.model_copy(update={name: after})
 
 
 def other(value: object) -> object:
@@ -79,23 +82,50 @@ def leaves(spec, path=""):
 
 
 CHOICES = {
-    "features.volatility": "ewma", "environment.costs": "zero", "environment.fill": "next_close",
-    "limits.reading": "literal", "limits.stop_loss": "off", "limits.joint_stop_loss": "price",
-    "evaluation.split": "validation", "phase3.credit": "shared", "data.source": "embedded-null",
-    "features.indicators": ("rsi",), "evaluation.baselines": ("flat",),
-    "phase1.ppo.learning_rate_schedule": "constant", "phase2.ppo.learning_rate_schedule": "constant",
-    "phase1.reward.name": "log_return", "phase2.reward.name": "log_return", "phase3.reward.name": "log_return",
+    "features.volatility": "ewma",
+    "environment.costs": "zero",
+    "environment.fill": "next_close",
+    "limits.reading": "literal",
+    "limits.stop_loss": "off",
+    "limits.joint_stop_loss": "price",
+    "evaluation.split": "validation",
+    "phase3.credit": "shared",
+    "data.source": "embedded-null",
+    "features.indicators": ("rsi",),
+    "evaluation.baselines": ("flat",),
+    "phase1.ppo.learning_rate_schedule": "constant",
+    "phase2.ppo.learning_rate_schedule": "constant",
+    "phase1.reward.name": "log_return",
+    "phase2.reward.name": "log_return",
+    "phase3.reward.name": "log_return",
 }
 BY_DIGEST = {
-    "data.timeframe", "data.time_zone", "data.day_first", "data.train_fraction", "data.validation_fraction", "data.embargo_bars",
+    "data.timeframe",
+    "data.time_zone",
+    "data.day_first",
+    "data.train_fraction",
+    "data.validation_fraction",
+    "data.embargo_bars",
 }
 """They change what the bars or splits are, and reach the keys by the digests."""
 OUTSIDE = {"device", "checkpoint_seconds"}
 EXPECTED = {
-    "phase1": TRAINED, "phase2": AFTER_2, "phase3": AFTER_3, "evaluation": {"evaluate-report"}, "export": {"export-onnx"},
-    "seed": ALL, "features": ALL, "environment": TRAINED, "limits": TRAINED, "data": {"evaluate-report"},
+    "phase1": TRAINED,
+    "phase2": AFTER_2,
+    "phase3": AFTER_3,
+    "evaluation": {"evaluate-report"},
+    "export": {"export-onnx"},
+    "seed": ALL,
+    "features": ALL,
+    "environment": TRAINED,
+    "limits": TRAINED,
+    "data": {"evaluate-report"},
 }
-EXACTLY = {"limits.joint_stop_loss": AFTER_3, "features.macro_half_life": AFTER_2 | {"dataset-market"}, "phase3.peers": AFTER_3}
+EXACTLY = {
+    "limits.joint_stop_loss": AFTER_3,
+    "features.macro_half_life": AFTER_2 | {"dataset-market"},
+    "phase3.peers": AFTER_3,
+}
 SETTINGS = {p: v for p, v in leaves(SPEC).items() if not p.startswith("catalogue") and p != "environment.instruments"}
 
 
@@ -118,7 +148,9 @@ def test_the_bars_of_one_instrument_touch_its_specialist_only(symbol):
     assert changed(digests=DIGESTS | {symbol: "other bars"}) == expected
 
 
-@pytest.mark.parametrize(("name", "expected"), [("clock", ALL), ("splits", ALL), ("macro", AFTER_2 | {"dataset-market"})])
+@pytest.mark.parametrize(
+    ("name", "expected"), [("clock", ALL), ("splits", ALL), ("macro", AFTER_2 | {"dataset-market"})]
+)
 def test_what_instruments_share_touches_all_who_read_it(name, expected):
     assert changed(digests=DIGESTS | {name: "other"}) == expected
 
@@ -159,7 +191,10 @@ def test_the_control_without_peers_belongs_to_planted_markets():
 def test_asking_for_a_unit_asks_for_what_it_reads():
     units = units_of(SPEC, DIGESTS)
     assert [unit.name for unit in with_upstream(units, ["phase1-equity"])] == ["dataset-market", "phase1-equity"]
-    assert {unit.name for unit in with_upstream(units, ["phase2-meta"])} == SPECIALISTS | {"dataset-market", "phase2-meta"}
+    assert {unit.name for unit in with_upstream(units, ["phase2-meta"])} == SPECIALISTS | {
+        "dataset-market",
+        "phase2-meta",
+    }
     assert with_upstream(units, ()) == units
     with pytest.raises(UsageError, match="Did you mean `phase2-meta`"):
         with_upstream(units, ["phase2-mete"])
@@ -233,7 +268,54 @@ def test_the_plan_continues_from_a_checkpoint_and_repeats_what_is_damaged(tmp_pa
     (units["dataset-market"].folder / "DONE.json").write_text("{}")
     found = {unit.spec.name: unit for unit in plan(SPEC, DIGESTS, tmp_path)}
     assert (found["phase1-forex"].state, found["phase1-forex"].step) == ("continue", 640)
-    assert (found["phase1-equity"].state, found["phase1-equity"].reason) == ("run", "begun before, without a checkpoint")
+    assert (found["phase1-equity"].state, found["phase1-equity"].reason) == (
+        "run",
+        "begun before, without a checkpoint",
+    )
     assert found["dataset-market"].state == "run"
     assert "damaged" in found["dataset-market"].reason
     assert found["phase2-meta"].state == "reuse"
+
+
+ENTRIES = {
+    "dataset": ("mtquant.data.features", "mtquant.data.dataset", "mtquant.data.folder"),
+    "phase1": ("mtquant.agents.training.phase1_trainer", "mtquant.data.group"),
+    "phase2": ("mtquant.agents.training.phase2_trainer",),
+    "phase3": ("mtquant.agents.training.phase3_joint_training",),
+    "evaluate": ("mtquant.execution.evaluating",),
+    "export": ("mtquant.export",),
+}
+"""Modules that do the work of each kind."""
+WITHOUT_EFFECT = ("mtquant.config", "mtquant.errors", "mtquant.registry", "mtquant.store", "mtquant.types")
+"""Settings are in the keys by value; the rest decides how results are kept and errors are told, not what they are."""
+
+
+def imported(name: str) -> set[str]:
+    """Return the modules of the package that module `name` imports, wherever in its text."""
+    tree = ast.parse(source_of(name).read_text())
+    found = set()
+    for node in ast.walk(tree):
+        if isinstance(node, ast.ImportFrom) and node.module and node.module.startswith("mtquant"):
+            inner = {f"{node.module}.{alias.name}" for alias in node.names}
+            found |= {part for part in inner if source_of(part).is_file()} or {node.module}
+    return found
+
+
+def source_of(name: str) -> Path:
+    """Return the file of a module or package; it may not exist."""
+    base = PACKAGE.parent.joinpath(*name.split("."))
+    return base / "__init__.py" if base.is_dir() else base.with_suffix(".py")
+
+
+@pytest.mark.parametrize("kind", sorted(CODE))
+def test_all_code_that_a_unit_runs_is_in_its_key(kind):
+    # The random streams reach work by its handle.
+    seen, waiting = set(), [*ENTRIES[kind], *(["mtquant.context"] if kind != "dataset" else [])]
+    while waiting:
+        name = waiting.pop()
+        if name not in seen and not name.startswith(WITHOUT_EFFECT):
+            seen.add(name)
+            waiting += imported(name)
+    covered = CODE[kind]
+    assert [n for n in sorted(seen) if not any(n == c or n.startswith(f"{c}.") for c in covered)] == []
+    assert [c for c in covered if not any(n == c or n.startswith(f"{c}.") for n in seen)] == [], "listed without need"

@@ -4,13 +4,21 @@ The defaults here are the `default` profile; YAML holds only what differs. The d
 (`training:` block and the like) is translated by `config.documented`.
 """
 
-from typing import Any, Literal
+from typing import Any, Literal, Self
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
+from mtquant.config.consistency import inconsistent
 from mtquant.config.instruments import InstrumentsSpec
+from mtquant.config.phases import CurriculumSpec, Phase1Spec, Phase2Spec, Phase3Spec, PPOSpec, RewardSpec
 from mtquant.config.risk import LimitsSpec
 from mtquant.config.spec import Spec
+from mtquant.registry import did_you_mean
+
+__all__ = [
+    "CurriculumSpec", "DataSpec", "EnvironmentSpec", "EvaluationSpec", "ExportSpec", "FeatureSpec", "PPOSpec",
+    "Phase1Spec", "Phase2Spec", "Phase3Spec", "PipelineSpec", "RewardSpec",
+]
 
 INSTRUMENTS = ("EURUSD", "GBPUSD", "USDJPY", "XAUUSD", "WTIUSD", "SPX500", "NAS100", "US30")
 
@@ -34,6 +42,16 @@ class DataSpec(Spec):
     """Bars left out after a boundary, so that no feature window reaches across it."""
     planted: dict[str, Any] = Field(default_factory=dict)
     """Changes to the planted market's parameters (number of histories, macro noise, ...)."""
+
+    @model_validator(mode="after")
+    def _leaves_a_test_split(self) -> Self:
+        if self.train_fraction + self.validation_fraction >= 1:
+            raise inconsistent(
+                f"{self.train_fraction} for training and {self.validation_fraction} for validation leave nothing for "
+                "the test split; their sum has to be below 1.",
+                "train_fraction", "validation_fraction",
+            )
+        return self
 
 
 class FeatureSpec(Spec):
@@ -60,6 +78,12 @@ class FeatureSpec(Spec):
     sessions: bool = False
     """Add time-of-day and session features (intraday bars)."""
 
+    @model_validator(mode="after")
+    def _half_lives_are_positive(self) -> Self:
+        if any(half_life <= 0 for half_life in self.return_half_lives):
+            raise inconsistent("every half-life has to be above 0.", "return_half_lives")
+        return self
+
 
 class EnvironmentSpec(Spec):
     """Episodes, account and costs."""
@@ -80,168 +104,18 @@ class EnvironmentSpec(Spec):
     """Price at which a decision is filled."""
     target_volatility: float = Field(default=0.10, gt=0)
     """Annual volatility of exposure 1.0 in one instrument."""
+    target_range: float = Field(default=2.0, gt=0)
+    """Exposure that a specialist's action of 1 asks for; wide enough that exploration is rarely cut off."""
     adjustment_rate: float = Field(default=0.33, gt=0, le=1)
     """Share of the way from the present to the target exposure that is traded each bar."""
 
-
-class RewardSpec(Spec):
-    """How a bar is paid. The documents' weights multiply the parts of `mean_variance`."""
-
-    name: str = "mean_variance"
-    """Entry of the reward registry."""
-    risk_aversion: float = Field(default=20.0, ge=0)
-    """Risk aversion of the mean-variance utility, per year."""
-    risk_penalty_weight: float = Field(default=1.0, ge=0)
-    """Multiplies the risk term."""
-    transaction_cost_weight: float = Field(default=1.0, ge=0)
-    """Multiplies the costs inside the reward (the ledger always pays them once)."""
-    diversification_bonus_weight: float = Field(default=0.0, ge=0)
-    """Multiplies a bonus for spreading risk over instruments."""
-    downside_volatility_weight: float = Field(default=0.0, ge=0)
-    """Multiplies a penalty on squared losses."""
-    risk_free_rate: float = Field(default=0.0, ge=0)
-    """Annual rate subtracted from returns before Sharpe-like measures."""
-    sharpe_target: float = Field(default=2.0, gt=0)
-    """Target the report compares the Sharpe ratio with."""
-    max_drawdown_target: float = Field(default=0.15, gt=0, lt=1)
-    """Target the report compares the drawdown with."""
-    eta: float = Field(default=0.01, gt=0, lt=1)
-    """Rate of the exponential moments in `differential_sharpe`."""
-
-
-class PPOSpec(Spec):
-    """Hyper-parameters of PPO; the names are Stable-Baselines3's."""
-
-    learning_rate: float = Field(default=1e-3, gt=0)
-    """Step size at the start."""
-    learning_rate_schedule: Literal["linear", "constant"] = "linear"
-    """`linear` falls to zero at the last step; a function of absolute steps."""
-    n_envs: int = Field(default=256, ge=1)
-    """Rows stepped together."""
-    n_steps: int = Field(default=64, ge=1)
-    """Bars (phase 2: decisions) per row and rollout."""
-    batch_size: int = Field(default=8192, ge=2)
-    """Samples per gradient step."""
-    n_epochs: int = Field(default=10, ge=1)
-    """Passes over each rollout."""
-    gamma: float = Field(default=0.9, ge=0, le=1)
-    """Discount per step."""
-    gae_lambda: float = Field(default=0.95, ge=0, le=1)
-    """Lambda of generalised advantage estimation."""
-    clip_range: float = Field(default=0.2, gt=0)
-    """Clip of the probability ratio."""
-    ent_coef: float = Field(default=0.0, ge=0)
-    """Weight of the entropy bonus."""
-    vf_coef: float = Field(default=0.5, ge=0)
-    """Weight of the value loss."""
-    max_grad_norm: float = Field(default=0.5, gt=0)
-    """Largest gradient norm."""
-    log_std_init: float = -0.7
-    """Initial log standard deviation of actions."""
-    weight_decay: float = Field(default=1.0, ge=0)
-    """Decoupled weight decay (AdamW)."""
-    hidden: tuple[int, ...] = (64, 64)
-    """Widths of the hidden layers of actor and critic."""
-
-
-class Phase1Spec(Spec):
-    """Training of one specialist per group."""
-
-    timesteps: int = Field(default=500_000, ge=1)
-    """Bars of experience per specialist, over all rows."""
-    ppo: PPOSpec = PPOSpec()
-    """Learner."""
-    reward: RewardSpec = RewardSpec()
-    """Payment."""
-    goal_range: tuple[float, float] = (1.0, 1.0)
-    """Range of the goal scale a specialist is shown; (1, 1) shows 1 always."""
-
-
-class Phase2Spec(Spec):
-    """Training of the meta-controller over frozen specialists."""
-
-    timesteps: int = Field(default=300_000, ge=1)
-    """Decisions of experience, over all rows."""
-    ppo: PPOSpec = PPOSpec(n_envs=64, n_steps=64, batch_size=1024, gamma=0.5, log_std_init=-0.5, weight_decay=0.0)
-    """Learner; its steps are decisions."""
-    reward: RewardSpec = RewardSpec()
-    """Payment per bar, summed over a decision."""
-    decision_bars: int = Field(default=5, ge=1)
-    """Bars between decisions (K)."""
-    budget_limit: float = Field(default=4.0, gt=0)
-    """L: budgets are simplex x appetite x L."""
-    budget_smoothing: float = Field(default=0.5, gt=0, le=1)
-    """Share of the way from the present to the decided budgets at a decision."""
-
-
-class CurriculumSpec(Spec):
-    """Scenarios of phase 3 by difficulty level."""
-
-    enabled: bool = True
-    """Whether difficulty follows progress; otherwise the last level is used throughout."""
-    cost_scale: tuple[float, ...] = (1.0, 1.0)
-    """Multiplier of costs per level; the last must be 1."""
-    volatility_scale: tuple[float, ...] = (1.0, 1.0)
-    """Multiplier of price moves per level; the last must be 1."""
-    episode_scale: tuple[float, ...] = (0.25, 1.0)
-    """Multiplier of the episode length per level."""
-    until: tuple[float, ...] = (0.1,)
-    """Share of the steps at which each level ends; one entry fewer than levels."""
-
-
-class Phase3Spec(Spec):
-    """Joint fine-tuning of meta-controller and specialists."""
-
-    timesteps: int = Field(default=1_000_000, ge=1)
-    """Joint steps (one bar of one row, all agents acting)."""
-    n_envs: int = Field(default=128, ge=1)
-    """Rows stepped together."""
-    n_steps: int = Field(default=60, ge=1)
-    """Bars per row and rollout; a multiple of `decision_bars` of phase 2."""
-    n_epochs: int = Field(default=5, ge=1)
-    """Passes over each rollout."""
-    n_minibatches: int = Field(default=4, ge=1)
-    """Gradient steps per pass."""
-    gamma: float = Field(default=0.9, ge=0, le=1)
-    """Discount per bar."""
-    gae_lambda: float = Field(default=0.95, ge=0, le=1)
-    """Lambda of generalised advantage estimation."""
-    clip_range: float = Field(default=0.2, gt=0)
-    """Clip of the probability ratio."""
-    specialist_learning_rate: float = Field(default=1e-3, gt=0)
-    """Step size of specialists at the start, falling linearly to zero."""
-    critic_learning_rate: float = Field(default=1e-3, gt=0)
-    """Step size of critics at the start, falling linearly to a tenth."""
-    meta_learning_rate: float = Field(default=1e-4, gt=0)
-    """Step size of the meta-controller: the slow learner."""
-    specialist_log_std: float = -0.5
-    """Log standard deviation of the specialists' actions at the start."""
-    meta_log_std: float = -3.0
-    """Log standard deviation of the meta-controller's actions at the start."""
-    weight_decay: float = Field(default=0.0, ge=0)
-    """Decoupled weight decay of the specialists."""
-    max_grad_norm: float = Field(default=0.5, gt=0)
-    """Largest gradient norm per agent, after aggregation."""
-    critic_warmup_rollouts: int = Field(default=5, ge=0)
-    """Rollouts that train critics only."""
-    meta_update_freq: int = Field(default=1, ge=1)
-    """Rollouts between updates of the meta-controller."""
-    specialist_update_freq: int = Field(default=1, ge=1)
-    """Rollouts between updates of the specialists (all rollouts since are used together)."""
-    credit: Literal["difference", "shared"] = "difference"
-    """`difference`: marginal contribution to the portfolio's utility; `shared`: the utility itself."""
-    peers: bool = True
-    """Whether specialists see their peers; False is the control of equal steps."""
-    gradient_coordination: bool = True
-    """Whether `aggregator` combines a specialist's objectives; otherwise only the portfolio's counts."""
-    aggregator: dict[str, Any] = Field(default_factory=lambda: {"name": "primary_projection", "beta": 0.1})
-    """Entry of the aggregator registry: how portfolio and own-book gradients become one."""
-    adaptive_learning_rates: bool = False
-    """Adapt each agent's step size to the measured KL divergence."""
-    reward: RewardSpec = RewardSpec()
-    """Payment."""
-    curriculum: CurriculumSpec = CurriculumSpec()
-    """Scenarios by difficulty."""
+    @model_validator(mode="after")
+    def _instruments_are_named_once(self) -> Self:
+        twice = sorted({s for s in self.instruments if self.instruments.count(s) > 1})
+        if twice or not self.instruments:
+            found = f"{', '.join(f'`{s}`' for s in twice)} stands twice" if twice else "the list is empty"
+            raise inconsistent(f"{found}; name each instrument to trade once.", "instruments")
+        return self
 
 
 class EvaluationSpec(Spec):
@@ -299,6 +173,33 @@ class PipelineSpec(Spec):
     """Device of the learners; not part of a unit's key."""
     checkpoint_seconds: float = Field(default=10.0, ge=0)
     """Least time between checkpoints; 0 writes one at every rollout boundary. Not part of a unit's key."""
+
+    @model_validator(mode="after")
+    def _instruments_are_known(self) -> Self:
+        known = self.catalogue.instruments
+        for symbol in self.environment.instruments:
+            if symbol not in known:
+                raise inconsistent(
+                    f"`{symbol}` has no entry in `config/instruments.yaml`.{did_you_mean(symbol, known)}",
+                    "environment.instruments",
+                )
+        return self
+
+    @model_validator(mode="after")
+    def _decisions_fit_rollouts_and_episodes(self) -> Self:
+        bars, steps = self.phase2.decision_bars, self.phase3.n_steps
+        if steps % bars:
+            raise inconsistent(
+                f"a rollout of {steps} bars does not hold whole decisions of {bars} bars; make `phase3.n_steps` a "
+                f"multiple of `phase2.decision_bars`, for example {max(1, round(steps / bars)) * bars}.",
+                "phase3.n_steps", "phase2.decision_bars",
+            )
+        if self.environment.episode_length < bars:
+            raise inconsistent(
+                f"an episode of {self.environment.episode_length} bars is shorter than one decision of {bars}.",
+                "environment.episode_length", "phase2.decision_bars",
+            )
+        return self
 
     @property
     def groups(self) -> tuple[str, ...]:

@@ -1,9 +1,10 @@
 """Limits of the risk layer (`config/risk.yaml`)."""
 
-from typing import Literal
+from typing import Literal, Self
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
+from mtquant.config.consistency import inconsistent
 from mtquant.config.spec import Spec
 
 
@@ -40,3 +41,12 @@ class LimitsSpec(Spec):
     """Loss of the day, as a share of the day's first equity, at which each circuit breaker acts."""
     breaker_scales: tuple[float, float, float] = (0.5, 0.25, 0.0)
     """Exposure allowed, as a share of the target, until the day ends, per circuit breaker."""
+
+    @model_validator(mode="after")
+    def _breakers_tighten(self) -> Self:
+        losses, scales = self.breaker_losses, self.breaker_scales
+        if list(losses) != sorted(set(losses)) or not all(0 < loss < 1 for loss in losses):
+            raise inconsistent(f"`{list(losses)}` has to rise, between 0 and 1.", "breaker_losses")
+        if list(scales) != sorted(scales, reverse=True) or not all(0 <= scale <= 1 for scale in scales):
+            raise inconsistent(f"`{list(scales)}` must not rise, between 0 and 1.", "breaker_scales")
+        return self

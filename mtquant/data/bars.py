@@ -102,7 +102,9 @@ def _numbers(table: Table, cells: Sequence[str], lines: Int) -> Float:
         bad = [i for i, cell in enumerate(cells) if not _is_number(cell)]
         found = cells[bad[0]].strip()
         what = f"`{found[:30]}` is no number" if found else "an empty cell where a number belongs"
-        hint = "Use a point as decimal mark" if "," in found else "Fill the gap at the source or remove the rows"
+        hint = "Fill the gap at the source or remove the rows"
+        if "," in found:
+            hint = "Write numbers like 1234.5, with a point and without separators"
         raise DataError(f"{table.path}, {listed(lines[bad])}: {what}. {hint}.") from None
     return values
 

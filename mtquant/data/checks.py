@@ -68,7 +68,8 @@ def _order(draft: Draft) -> None:
     steps = np.diff(draft.time)
     if len(steps) and (steps <= 0).all() and (steps < 0).any():
         raise DataError(
-            f"{draft.path} runs from the newest bar to the oldest. Sort it by time (`mtquant import` offers the repair `sort`)."
+            f"{draft.path} runs from the newest bar to the oldest. Sort it by time (`mtquant import` offers the repair "
+            "`sort`)."
         )
     repeated = np.zeros(len(draft.time), dtype=bool)
     order = np.argsort(draft.time, kind="stable")
@@ -126,7 +127,7 @@ def _excess(draft: Draft) -> Float:
     return out
 
 
-def _stop(draft: Draft, bad: Bool, rule: str, advice: str) -> None:
+def _stop(draft: Draft, bad: Bool | np.bool_, rule: str, advice: str) -> None:
     if bad.any():
         raise DataError(f"{draft.path}, {listed(draft.lines[bad])}: {rule}. {advice}.")
 

@@ -13,7 +13,7 @@ LEAST_PAIRS = 20
 
 
 def fit_correlation(eps: Float, used: Bool, symbols: tuple[str, ...], *, planted: bool) -> Float:
-    """Return `[K, K]` from moves `eps` [T, K] on bars where both instruments are `used` [T, K]; positive definite.
+    """Return `[K, K]` from moves `eps` [n, K] on bars where both instruments are `used` [n, K]; positive definite.
 
     Moves are clipped to 10 standard deviations, so that one roll or gap does not decide. Real bars: eigenvalues
     are floored (pairs may come from different bars) and 5 % of the identity mixed in. Planted markets: as measured.

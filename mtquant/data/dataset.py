@@ -50,11 +50,13 @@ class Dataset:
     provenance: dict[str, str] = field(default_factory=dict)
     """Symbol to a line that says where its bars came from (file, dialect, digest)."""
     statistics: Mapping[str, Float] = field(default_factory=dict)
-    """Further train-split statistics, by which the features of other bars are computed (`features.rebuild_dataset`)."""
+    """Further train-split statistics; `features.rebuild_dataset` computes other bars' features with them."""
 
     def __post_init__(self) -> None:
-        named = (self.features, self.feature_mean, self.feature_std, self.point_volatility, self.correlation, self.macro)
-        for array in (*named, *self.statistics.values()):
+        own: list[Array] = [
+            self.features, self.feature_mean, self.feature_std, self.point_volatility, self.correlation, self.macro
+        ]
+        for array in (*own, *self.statistics.values()):
             array.flags.writeable = False
 
     @property
@@ -90,8 +92,8 @@ class Dataset:
         arrays = {name: _mapped(folder / f"{name}.npy") for name in (*_MARKET, *_OWN)}
         head = found["market"]
         market = Market(
-            tuple(head["symbols"]), *(arrays[name] for name in _MARKET[:4]), head["timeframe"],
-            float.fromhex(head["bars_per_year"]), arrays["macro"], tuple(head["macro_names"]),
+            tuple(head["symbols"]), arrays["time"], arrays["ohlcv"], arrays["tradable"], arrays["history"],
+            head["timeframe"], float.fromhex(head["bars_per_year"]), arrays["macro"], tuple(head["macro_names"]),
         )
         segments = found["splits"]
         splits = Splits(*(Split(n, tuple((int(a), int(b)) for a, b in segments[n])) for n in NAMES))

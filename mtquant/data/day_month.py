@@ -22,12 +22,12 @@ def settle_order(
     A number above 12 is a proof; so is one order running forwards while the other does not. Dates with dots are
     written day first everywhere. Raises `DataError` where nothing decides, or where the order changes.
     """
-    year, first, second = fields
+    _, first, second = fields
     day_proofs, month_proofs = first > 12, second > 12
     if day_proofs.any() and month_proofs.any():
         raise DataError(
-            f"{path}: {listed(lines[day_proofs])} can only be day first, {listed(lines[month_proofs])} only month first. "
-            "The order of day and month changes inside the file; export it again in one order."
+            f"{path}: {listed(lines[day_proofs])} can only be day first, {listed(lines[month_proofs])} only month "
+            "first. The order of day and month changes inside the file; export it again in one order."
         )
     proven = True if day_proofs.any() else False if month_proofs.any() else None
     if proven is not None and day_first is not None and proven != day_first:
@@ -47,8 +47,9 @@ def settle_order(
         notes = (f"dates are taken as {_name(order)}: the other order would run backwards",)
     if proven is not None and _runs(fields, of_day, proven) is False and _mended(fields, of_day, proven):
         raise DataError(
-            f"{path}: dates are proven {_name(proven)}, but run backwards unless day and month are exchanged in the rows "
-            "where both are at most 12. The order changes inside the file (a spreadsheet does this); export it again."
+            f"{path}: dates are proven {_name(proven)}, but run backwards unless day and month are exchanged in the "
+            "rows where both are at most 12. The order changes inside the file (a spreadsheet does this); export it "
+            "again."
         )
     return (second, first, notes) if order else (first, second, notes)
 
@@ -56,11 +57,19 @@ def settle_order(
 def refuse_swapped(path: Path, time: Int, close: Float) -> None:
     """Raise `DataError` where exchanging day and month (both at most 12) makes a regular calendar of an irregular one.
 
-    Evidence must agree: the path of closes gets shorter by a tenth or more, and long holes or Saturdays vanish.
+    In a sorted file evidence must agree: the path of closes gets shorter by a tenth or more, and long holes or
+    Saturdays vanish. In an unsorted one the exchange must put every bar in order.
     """
-    if len(time) < LEAST_BARS or np.any(np.diff(time) <= 0):
+    if len(time) < LEAST_BARS:
         return
     swapped = _exchanged(time)
+    if np.any(np.diff(time) <= 0):
+        if np.all(np.diff(swapped) > 0):
+            raise DataError(
+                f"{path}: time runs backwards as written and forwards once day and month are exchanged where both are "
+                "at most 12. Export the file again with one date order."
+            )
+        return
     order = np.argsort(swapped, kind="stable")
     straight = swapped[order]
     if np.abs(np.diff(close[order])).sum() > 0.9 * np.abs(np.diff(close)).sum():
@@ -71,9 +80,9 @@ def refuse_swapped(path: Path, time: Int, close: Float) -> None:
     fewer_saturdays = saturdays > 0.02 and saturdays_after <= saturdays / 4
     if (fewer_holes or fewer_saturdays) and holes_after <= holes:
         raise DataError(
-            f"{path}: day and month are exchanged in the dates where both are at most 12. As written there are {holes} holes "
-            f"of more than five days and {saturdays:.1%} of the bars lie on Saturdays; exchanged, {holes_after} and "
-            f"{saturdays_after:.1%}, and prices connect. Export the file again with one date order."
+            f"{path}: day and month are exchanged in the dates where both are at most 12. As written there are {holes} "
+            f"holes of more than five days and {saturdays:.1%} of the bars lie on Saturdays; exchanged, "
+            f"{holes_after} and {saturdays_after:.1%}, and prices connect. Export the file again with one date order."
         )
 
 

@@ -1,7 +1,7 @@
 """Dialects of bar files: which column is what, recognised from the first rows and reported by name."""
 
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from mtquant.data.source import Table
 from mtquant.errors import DataError
@@ -91,8 +91,7 @@ def _yahoo_multi_header(table: Table) -> Layout:
         )
     third = _plain(table.rows[2][0])
     names = [third if third in TIME else "date", *(_plain(cell) for cell in table.rows[0][1:])]
-    layout = _named(table, names, 3 if third in TIME else 2)
-    return Layout("yahoo-multi-header", layout.first_row, layout.time, layout.prices, layout.volume, layout.width, layout.notes)
+    return replace(_named(table, names, 3 if third in TIME else 2), dialect="yahoo-multi-header")
 
 
 def _named(table: Table, names: list[str], first_row: int) -> Layout:

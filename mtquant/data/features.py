@@ -73,7 +73,7 @@ def build_dataset(
     }
     return Dataset(
         market, splits, table, names, _signal_columns(names, features, shown), mean, std, volatility,
-        fit_correlation(eps, market.tradable & fitted[:, None], market.symbols, planted=planted),
+        fit_correlation(eps[fitted], market.tradable[fitted], market.symbols, planted=planted),
         _scaled_macro(raw, macro_mean, macro_std), macro_names, planted,
         (*warnings, *notes), dict(provenance or {}), statistics,
     )
@@ -134,8 +134,8 @@ def _usable(market: Market, inside: Bool) -> Bool:
         fitted = inside & (age >= np.median(age[inside]))
     if fitted.sum() < 20:
         raise DataError(
-            f"The train split has {int(inside.sum())} bars, {int(fitted.sum())} of them usable for statistics; at least "
-            "20 are needed. Bring more bars or raise `data.train_fraction`."
+            f"The train split has {int(inside.sum())} bars, {int(fitted.sum())} of them usable for statistics; at "
+            "least 20 are needed. Bring more bars or raise `data.train_fraction`."
         )
     return fitted
 
@@ -146,8 +146,9 @@ def _feature_table(market: Market, eps: Float, spec: FeatureSpec, shown: Shown) 
     chosen = _chosen(spec)
     names = [f"ewma_{h:g}" for h in spec.return_half_lives] + [f"lag_{i}" for i in range(spec.return_lags)]
     names += list(chosen) + (list(SESSION_NAMES) if spec.sessions else []) + list(shown.names)
-    if shown.names and shown.values.shape != (bars, count, len(shown.names)):
-        raise DataError(f"Shown columns have shape {shown.values.shape}; {(bars, count, len(shown.names))} was expected.")
+    wanted = (bars, count, len(shown.names))
+    if shown.names and shown.values.shape != wanted:
+        raise DataError(f"Shown columns have shape {shown.values.shape}; {wanted} was expected.")
     table = np.zeros((bars, count, len(names)), dtype=np.float32)
     for start, stop in market.history_bounds():
         block, moves = table[start:stop], eps[start:stop]

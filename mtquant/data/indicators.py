@@ -57,8 +57,6 @@ def _volatility(ohlcv: Float, half_life: float) -> Float:
 def rsi(ohlcv: Float) -> Float:
     """Return Wilder's relative strength index over 14 bars as (RSI - 50) / 25; neutral for 14 bars (Wilder, 1978)."""
     close = _levels(ohlcv)[:, CLOSE]
-    if len(close) <= RSI_BARS:
-        return np.zeros(len(close))
     value = talib.RSI(close, RSI_BARS)
     moved = np.cumsum(np.abs(changes(close))) > 0
     return _neutral(np.where(moved, (value - 50.0) / 25.0, 0.0))
@@ -67,8 +65,6 @@ def rsi(ohlcv: Float) -> Float:
 def adx(ohlcv: Float) -> Float:
     """Return Wilder's average directional index over 14 bars as (ADX - 25) / 25; neutral for 27 bars (Wilder, 1978)."""
     level = _levels(ohlcv)
-    if len(level) <= 2 * ADX_BARS:
-        return np.zeros(len(level))
     high, low, close = (np.ascontiguousarray(level[:, c]) for c in (HIGH, LOW, CLOSE))
     return _neutral((talib.ADX(high, low, close, ADX_BARS) - 25.0) / 25.0)
 
@@ -76,8 +72,6 @@ def adx(ohlcv: Float) -> Float:
 def bollinger(ohlcv: Float) -> Float:
     """Return 2 %b - 1 of 20-bar bands two standard deviations wide; neutral for 19 bars (Bollinger, 2001)."""
     close = np.ascontiguousarray(_levels(ohlcv)[:, CLOSE])
-    if len(close) < BOLLINGER_BARS:
-        return np.zeros(len(close))
     upper, middle, _ = talib.BBANDS(close, BOLLINGER_BARS, 2.0, 2.0)
     width = np.nan_to_num(upper - middle)
     return _neutral(ratio(np.nan_to_num(close - middle), width))
@@ -86,8 +80,6 @@ def bollinger(ohlcv: Float) -> Float:
 def macd(ohlcv: Float) -> Float:
     """Return the 12-26-9 MACD histogram over the 60-bar volatility; neutral for 33 bars (Appel, 1979)."""
     close = np.ascontiguousarray(_levels(ohlcv)[:, CLOSE])
-    if len(close) < sum(MACD_BARS):
-        return np.zeros(len(close))
     histogram = np.nan_to_num(talib.MACD(close, *MACD_BARS)[2])
     volatility = np.sqrt(exponential_mean(changes(close) ** 2, LONG_HALF_LIFE))
     return _neutral(ratio(histogram, volatility))

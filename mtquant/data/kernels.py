@@ -50,7 +50,7 @@ def ratio(numerator: Float, denominator: Float, otherwise: float = 0.0) -> Float
 
 
 def hold_last(values: Float, known: Bool, length: int) -> Float:
-    """Spread `values` of the bars where `known` [length] is True over all bars, holding the last; 0 before the first."""
+    """Spread the values of bars where `known` [length] is True over all bars, holding the last; 0 before the first."""
     if not len(values):
         return np.zeros(length)
     index = np.cumsum(known) - 1

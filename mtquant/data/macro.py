@@ -20,8 +20,12 @@ CONTRAST_STRETCH = 3.0
 """Half-life of contrasts over that of levels."""
 LONG_HALF_LIFE = 60.0
 BOUND = 10.0
-CURRENCIES = frozenset("EUR GBP JPY CHF CAD AUD NZD SEK NOK DKK MXN ZAR TRY PLN CNH SGD HKD".split())
-INDICES = frozenset("SPX500 NAS100 US30 US500 US100 SPX NDX DJI ES NQ YM GER40 UK100 JPN225".split())
+CURRENCIES = frozenset(
+    ("EUR", "GBP", "JPY", "CHF", "CAD", "AUD", "NZD", "SEK", "NOK", "DKK", "MXN", "ZAR", "PLN", "CNH", "SGD", "HKD")
+)
+INDICES = frozenset(
+    ("SPX500", "NAS100", "US30", "US500", "US100", "SPX", "NDX", "DJI", "ES", "NQ", "YM", "GER40", "UK100", "JPN225")
+)
 
 
 @dataclass(frozen=True)
@@ -32,6 +36,12 @@ class Moves:
     symbols: tuple[str, ...]
     groups: Mapping[str, str]
     half_life: float
+
+
+def _mean_move(moves: Moves, signs: Float) -> Float:
+    """Return `[n]` the signed mean move; summed row by row, because a matrix product's rounding depends on n."""
+    out: Float = (moves.eps * signs).sum(axis=1) / np.abs(signs).sum()
+    return out
 
 
 def usd_sign(symbol: str) -> float:
@@ -57,7 +67,7 @@ def _dollar(moves: Moves) -> Float | None:
     signs = np.array([usd_sign(s) for s in moves.symbols])
     if not signs.any():
         return None
-    return unit_variance_mean(moves.eps @ signs / np.abs(signs).sum(), moves.half_life)
+    return unit_variance_mean(_mean_move(moves, signs), moves.half_life)
 
 
 def _rates(moves: Moves) -> Float | None:
@@ -65,7 +75,7 @@ def _rates(moves: Moves) -> Float | None:
     signs = np.array([{"USDJPY": 1.0, "XAUUSD": -1.0}.get(s.upper(), 0.0) for s in moves.symbols])
     if not signs.any():
         return None
-    return unit_variance_mean(moves.eps @ signs / np.abs(signs).sum(), moves.half_life)
+    return unit_variance_mean(_mean_move(moves, signs), moves.half_life)
 
 
 def _momentum(moves: Moves) -> Float | None:
@@ -134,7 +144,10 @@ def _contrast(market: Market, first: int, second: int) -> tuple[str, Callable[[M
 
 
 def _proxy(name: str) -> tuple[str, Callable[[Moves, Float], Float | None]]:
-    return f"{name} (proxy)", lambda moves, columns: PROXIES[name](moves)
+    def proxy(moves: Moves, _: Float) -> Float | None:
+        return PROXIES[name](moves)
+
+    return f"{name} (proxy)", proxy
 
 
 def raw_macro(

@@ -55,8 +55,9 @@ def read(path: Path) -> Stored:
         raise DataError(f"{path} holds no bars. Import the bars again.")
     stamp = table.column(names["timestamp"])
     if not pa.types.is_timestamp(stamp.type) or stamp.null_count:
-        raise DataError(f"{path}: `timestamp` is {stamp.type} with {stamp.null_count} gaps; UTC timestamps are expected.")
-    notes = () if stamp.type.tz else ("timestamps state no time zone and are taken as UTC",)
+        raise DataError(f"{path}: `timestamp` is {stamp.type} with {stamp.null_count} gaps; UTC times are expected.")
+    notes: tuple[str, ...] = () if stamp.type.tz else ("timestamps state no time zone and are taken as UTC",)
+    notes += () if "volume" in names else ("no volume column: volume is 0",)
     time = stamp.cast(pa.timestamp("ns")).to_numpy().astype(np.int64)
     values = [_column(table, names.get(name), path) for name in COLUMNS]
     about = json.loads((table.schema.metadata or {}).get(KEY, b"{}"))

@@ -48,7 +48,7 @@ def read_table(path: Path) -> Table:
                 rows.append(cells)
                 lines.append(reader.line_num)
     except csv.Error as error:
-        raise DataError(f"{path}, row {reader.line_num}: not readable as a table ({error}). Export it again.") from error
+        raise DataError(f"{path}, row {reader.line_num}: not readable as a table ({error}). Export again.") from error
     return Table(path, rows, lines, digest)
 
 
@@ -75,7 +75,7 @@ def _unpacked(path: Path, content: bytes) -> bytes:
         try:
             return gzip.decompress(content)
         except (EOFError, OSError, zlib.error) as error:
-            raise DataError(f"{path} is a truncated or broken gzip file ({error}). Copy or download it again.") from error
+            raise DataError(f"{path} is a truncated or broken gzip file ({error}). Copy it again.") from error
     if content[:4] == b"PK\x03\x04":
         try:
             with zipfile.ZipFile(io.BytesIO(content)) as archive:

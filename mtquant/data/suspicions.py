@@ -15,10 +15,12 @@ LEAST_DAYS = 20
 LEAST_BARS_A_DAY = 7
 COVERED = 0.9
 """A bar is day-wide when it spans this share of the range of all other bars of its day."""
-SUSPECT_SHARE = 0.3
-"""Share of the days on which a time of day must be day-wide before it is an error."""
-SPIKE = 15.0
-"""Smallest move of a bad tick, in median absolute moves of its surroundings."""
+SUSPECT_SHARE = 0.05
+"""Share of the days on which a time of day must be day-wide to be an error; real intraday bars stay below 1 %."""
+SPIKE = 10.0
+"""Smallest move of a bad close, in median absolute moves of its surroundings."""
+WICK = 15.0
+"""Smallest distance of a bad high or low, in median ranges of its surroundings."""
 REVERTED = 0.3
 """Largest share of a spike that may remain after the next bar."""
 NEIGHBOURS = 50
@@ -47,9 +49,9 @@ def suspect(draft: Draft, symbol: str) -> tuple[str, ...]:
     if found is not None:
         hour, minute = divmod(found.time_of_day // 60_000_000_000, 60)
         raise DataError(
-            f"{draft.path}, {listed(draft.lines[found.bars])}: the {hour:02d}:{minute:02d} bars carry the high and low of the "
-            f"whole day ({int(found.bars.sum())} of {found.days} days), so they know the future. These are daily bars inside "
-            "an intraday file: remove the rows of that time, or export the intraday bars again."
+            f"{draft.path}, {listed(draft.lines[found.bars])}: the {hour:02d}:{minute:02d} bars carry the high and low "
+            f"of the whole day ({int(found.bars.sum())} of {found.days} days), so they know the future. These are "
+            "daily bars inside an intraday file: remove all rows of that time, or export the intraday bars again."
         )
     return (*_scaled(draft, symbol), *_bad_ticks(draft))
 
@@ -64,9 +66,9 @@ def day_wide(time: Int, ohlcv: Float) -> DayWide | None:
     for clock in np.unique(of_day[covering]):
         here = of_day == clock
         days, bars = int((here & counted).sum()), here & covering
-        if bars.sum() >= LEAST_DAYS and bars.sum() >= SUSPECT_SHARE * days:
-            if worst is None or bars.sum() > worst.bars.sum():
-                worst = DayWide(int(clock), bars, days)
+        enough = bars.sum() >= LEAST_DAYS and bars.sum() >= SUSPECT_SHARE * days
+        if enough and (worst is None or bars.sum() > worst.bars.sum()):
+            worst = DayWide(int(clock), bars, days)
     return worst
 
 
@@ -95,25 +97,22 @@ def _scaled(draft: Draft, symbol: str) -> tuple[str, ...]:
     level = float(np.median(draft.ohlcv[:, CLOSE]))
     if usual[0] <= level <= usual[1]:
         return ()
+    seen = f"the median close is {level:g}, usual for {symbol} is {usual[0]:g} to {usual[1]:g}"
     for power in (2, 1, 3, 4, 5, -2, -1, -3):
         if usual[0] <= level / 10.0**power <= usual[1]:
             factor = f"{10 ** abs(power)}"
             how = f"multiplied by {factor}" if power > 0 else f"divided by {factor}"
-            return (
-                f"prices look {how}: the median close is {level:g}, usual for {symbol} is {usual[0]:g} to {usual[1]:g}; "
-                "they are taken as written",
-            )
-    return (f"the median close is {level:g}; usual for {symbol} is {usual[0]:g} to {usual[1]:g}",)
+            return (f"prices look {how} and are taken as written: {seen}",)
+    return (f"prices look wrong: {seen}",)
 
 
 def _bad_ticks(draft: Draft) -> tuple[str, ...]:
     closes, wicks = spikes(draft.ohlcv[:, CLOSE]), long_wicks(draft.ohlcv)
-    out = []
-    if closes.any():
-        out.append(f"{int(closes.sum())} closes look like bad ticks (a jump that the next bar undoes): {listed(draft.lines[closes])}")
-    if wicks.any():
-        out.append(f"{int(wicks.sum())} highs or lows look like bad ticks (far from all neighbours): {listed(draft.lines[wicks])}")
-    return tuple(out)
+    kinds = (
+        (closes, "closes look like bad ticks (a jump that the next bar undoes)"),
+        (wicks, "highs or lows look like bad ticks (far from all neighbours)"),
+    )
+    return tuple(f"{int(bad.sum())} {what}: {listed(draft.lines[bad])}" for bad, what in kinds if bad.any())
 
 
 def spikes(close: Float) -> Bool:
@@ -126,7 +125,8 @@ def spikes(close: Float) -> Bool:
     there, back = move[:-1], move[1:]
     size = SPIKE * np.maximum(usual[:-1], usual[1:])
     opposite = np.sign(there) == -np.sign(back)
-    out[1:-1] = opposite & (np.abs(there) > size) & (np.abs(back) > size) & (np.abs(there + back) < REVERTED * np.abs(there))
+    large = np.minimum(np.abs(there), np.abs(back)) > size
+    out[1:-1] = opposite & large & (np.abs(there + back) < REVERTED * np.abs(there))
     return out
 
 
@@ -139,7 +139,8 @@ def long_wicks(ohlcv: Float) -> Bool:
     before, after = np.append(close[:1], close[:-1]), np.append(close[1:], close[-1:])
     bodies = np.stack([ohlcv[:, OPEN], close, before, after])
     distance = np.maximum(ohlcv[:, HIGH] - bodies.max(axis=0), bodies.min(axis=0) - ohlcv[:, LOW])
-    return distance > SPIKE * _usual(ohlcv[:, HIGH] - ohlcv[:, LOW])
+    far: Bool = distance > WICK * _usual(ohlcv[:, HIGH] - ohlcv[:, LOW])
+    return far
 
 
 def _usual(size: Float) -> Float:
@@ -147,4 +148,5 @@ def _usual(size: Float) -> Float:
     whole = float(np.median(size))
     blocks = np.array([np.median(size[i : i + 2 * NEIGHBOURS]) for i in range(0, len(size), NEIGHBOURS)])
     local = np.repeat(blocks, NEIGHBOURS)[: len(size)]
-    return np.maximum(np.maximum(local, whole), 1e-300)
+    larger: Float = np.maximum(np.maximum(local, whole), 1e-300)
+    return larger

@@ -126,7 +126,7 @@ def _clock(rest: list[tuple[str | None, ...]], column: Column) -> tuple[Int, Int
         if half:
             h = h % 12 + (12 if half[0] in "pP" else 0)
         if h > 23 or m > 59 or s > 59:
-            raise DataError(f"{column.path}, row {column.lines[i]}: `{column.values[i]}` is no time of day. Correct it.")
+            raise DataError(f"{column.path}, row {column.lines[i]}: `{column.values[i]}` is no time of day. Correct.")
         seconds[i] = h * 3600 + m * 60 + s
         if part:
             fraction[i] = int(part.ljust(9, "0"))
@@ -158,7 +158,7 @@ def _localised(local: Int, time_zone: str, column: Column) -> Int:
     try:
         zone = ZoneInfo(time_zone)
     except (ZoneInfoNotFoundError, ValueError) as error:
-        raise ConfigError(f"`data.time_zone` is `{time_zone}`; write an IANA name such as `America/New_York`.") from error
+        raise ConfigError(f"`data.time_zone` is `{time_zone}`; write a name such as `America/New_York`.") from error
     index = pd.DatetimeIndex(local.astype("datetime64[ns]"))
     try:
         utc = index.tz_localize(zone, ambiguous="infer", nonexistent="raise")

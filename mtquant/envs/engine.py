@@ -95,7 +95,7 @@ class GameEngine:
     def state_dict(self) -> tuple[dict[str, Array], dict[str, Any]]:
         """Return arrays and JSON values that `load_state_dict` continues from exactly."""
         arrays = {f"sim.{name}": array for name, array in self.sim.state_dict().items()}
-        arrays |= {f"memory.{name}": array for name, array in self.table.memory.items()}
+        arrays |= {f"memory.{name}": array.copy() for name, array in self.table.memory.items()}
         values = {"rng": self.rng.bit_generator.state, "scenario": vars(self.scenario).copy()}
         return arrays, values
 

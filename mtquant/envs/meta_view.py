@@ -11,6 +11,7 @@ from scipy.signal import lfilter
 from mtquant.config.agents import PipelineSpec
 from mtquant.data.dataset import Dataset
 from mtquant.envs.spaces import ObservationLayout
+from mtquant.sim.limits import times
 from mtquant.types import Float, Float32, Int
 
 CORRELATION_HALF_LIFE = 60.0
@@ -49,8 +50,8 @@ class MetaView:
         """Return `[N, d]`; `profit` [N, K] is the exponential mean of stand-alone profit in u0."""
         market = self.columns.take(t, axis=0)
         k, pairs = self.k, self.pairs
-        size = np.sqrt((books * books) @ self.membership)
-        earned = profit @ self.membership
+        size = np.sqrt(times(books * books, self.membership))
+        earned = times(profit, self.membership)
         blocks = (
             exposure, books, market[:, :k], profit, market[:, k : k + pairs], budgets - 1.0, size, earned,
             market[:, k + pairs :],

@@ -11,6 +11,7 @@ import numpy as np
 from mtquant.config.agents import PipelineSpec
 from mtquant.data.dataset import Dataset
 from mtquant.envs.spaces import ObservationLayout
+from mtquant.sim.limits import times
 from mtquant.types import Float, Float32, Int
 
 POSITION_SCALE = 2.0
@@ -62,6 +63,11 @@ class SpecialistView:
         mean[: self.own_width], std[: self.own_width] = dataset.feature_mean, dataset.feature_std
         return mean.astype(np.float32), std.astype(np.float32)
 
+    def signals_at(self, t: Int, slots: Int) -> Float32:
+        """Return `[N, m, S]` the signals of instruments `slots` [m] at bars `t` [N]."""
+        seen = self.features.take((t[:, None] * self.count + slots).reshape(-1), axis=0)
+        return seen[:, self.signals].reshape(len(t), len(slots), -1)
+
     def alone(self, t: Int, slots: Int, position: Float) -> Float32:
         """Return `[N, m, d]` at bars `t` [N] for instruments `slots` [N, m] holding `position` [N, m]."""
         rows, m = slots.shape
@@ -102,6 +108,6 @@ class SpecialistView:
         out[:, :, at : at + self.identity.shape[1]] = self.identity[slots]
         at += self.identity.shape[1]
         groups = self.membership.shape[1]
-        out[:, :, at : at + groups] = (exposure @ self.membership)[:, None, :]
+        out[:, :, at : at + groups] = times(exposure, self.membership)[:, None, :]
         out[:, :, at + groups :] = self.macro.take(t, axis=0)[:, None, :]
         return out

@@ -22,6 +22,9 @@ class VecMarketEnv(VecEnv):
     `TimeLimit.truncated` tells a cut from a ruined account.
     """
 
+    render_mode: str | None = None
+    """Nothing is drawn; SB3 asks and warns where the name is missing."""
+
     def __init__(
         self, engine: GameEngine, agent: str, others: Mapping[str, ActFn] | None = None, *, bars: int = 1
     ) -> None:

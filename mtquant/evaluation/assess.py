@@ -56,9 +56,10 @@ class Assessor:
 
         rng = self.streams.rng("evaluation", "promotion", later.name, earlier.name)
         gain, sharpe_gain = bootstrap(passes, statistic, rng, samples=self.samples)
-        return Promotion(later.title, earlier.title, gain, sharpe_gain)
+        return Promotion(later.short, earlier.short, gain, sharpe_gain)
 
     def _intervals(self, result: BacktestResult, summary: Mapping[str, float]) -> dict[str, Interval]:
+        result = self.clock.fit(result)
         days = by_day(result, self.clock, self.measuring)
         passes = [np.stack([r, u], axis=1) for r, u in zip(days.returns, days.utility, strict=True)]
         year, free = days.per_year, self.measuring.risk_free_rate

@@ -46,7 +46,7 @@ def backtest(
             "value_at_risk": engine.sim.value_at_risk(result.exposure),
         }
         if isinstance(game, JointGame):
-            record |= {n: np.array(engine.table.memory[n]) for n in ("budgets", "appetite")}
+            record |= {n: np.array(engine.table.memory[n]) for n in ("books", "budgets", "appetite")}
         rows.append(record)
         alive = alive & ~outcome.done
         ended = outcome.done
@@ -80,6 +80,7 @@ def _result(game: MarketGame, name: str, rows: list[dict[str, Array]], start: Ar
         gross=living("gross"), cost=living("cost"), exposure=living("exposure"), trade=living("trade"),
         value_at_risk=living("value_at_risk"), projection=living("projection"), breaker=living("breaker"),
         stops=living("stops"), bars_per_year=market.bars_per_year,
+        books=living("books") if "books" in stacked else None,
         budgets=living("budgets") if "budgets" in stacked else None,
         appetite=living("appetite") if "appetite" in stacked else None,
     )

@@ -81,6 +81,7 @@ class Baseline:
     """Whether a position, once entered, is left alone (its exposure drifts with prices)."""
 
     def __call__(self, observation: Array, /) -> Array:
+        """Return `[N, K]` exposures wanted for observations `[N, 1 + K]`."""
         wanted = self.table[np.asarray(observation)[:, 0].astype(np.int64)]
         held = np.asarray(observation, dtype=np.float64)[:, 1:]
         return np.where(held == 0.0, wanted, held) if self.hold else wanted

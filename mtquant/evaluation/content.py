@@ -28,6 +28,11 @@ class Assessed:
     """1 to 3; None for controls and baselines."""
     note: str = ""
 
+    @property
+    def short(self) -> str:
+        """`Phase 2`, or the title where it is no phase."""
+        return self.title if self.phase is None else f"Phase {self.phase}"
+
 
 @dataclass(frozen=True)
 class ShareRow:

@@ -6,7 +6,7 @@ from typing import Literal
 
 from mtquant.evaluation.statistics import Interval
 
-Unit = Literal["ratio", "percent", "utility", "count", "probability"]
+Unit = Literal["ratio", "percent", "utility", "count", "probability", "years"]
 
 
 @dataclass(frozen=True)
@@ -39,9 +39,9 @@ MEASURES: dict[str, Measure] = {
     ),
     "sharpe.worst_pass": Measure("Sharpe ratio of the worst pass", "ratio", "Where there are several passes."),
     "sharpe.best_pass": Measure("Sharpe ratio of the best pass", "ratio", "Where there are several passes."),
-    "worst_year": Measure("Worst year", "percent", "Net return of the worst full year counted from the start of a pass."),
+    "worst_year": Measure("Worst year", "percent", "Net return of the worst full year from the start of a pass."),
     "years_above_zero": Measure("Years above zero", "percent", "Share of those years that earned something."),
-    "years": Measure("Years", "ratio", "Length of all passes together."),
+    "years": Measure("Years", "years", "Length of all passes together."),
     "passes": Measure("Passes", "count", "Independent test histories or segments."),
     "passes_ruined": Measure("Passes ruined", "count", "Accounts closed before their end."),
     "var_compliance": Measure(
@@ -51,9 +51,12 @@ MEASURES: dict[str, Measure] = {
     "var_max": Measure("Value at risk, largest", "percent", "Ex ante, per day, share of equity."),
     "var_exceeded": Measure("Days that lost more than their VaR", "percent", "Realised; of days with risk."),
     "var_exceeded_expected": Measure("The same, expected", "percent", "One less the confidence; fewer is no better."),
-    "var_kupiec_p": Measure("p that both agree (Kupiec)", "probability", "Small: VaR and losses disagree; a positive mean alone makes losses rarer."),
+    "var_kupiec_p": Measure(
+        "p that both agree (Kupiec)", "probability",
+        "Small: VaR and losses disagree; a positive mean alone makes losses rarer.",
+    ),
     "var_limit_exceeded": Measure("Days that lost more than the VaR limit", "percent", "Realised; of all days."),
-    "correlation_exposure_mean": Measure("Correlation exposure, mean", "ratio", "Weighted positive correlation of pairs."),
+    "correlation_exposure_mean": Measure("Correlation exposure, mean", "ratio", "Weighted correlation of pairs."),
     "correlation_exposure_max": Measure("Correlation exposure, largest", "ratio", "Largest of any bar."),
     "turnover": Measure("Turnover per year", "ratio", "Sum of exposure changes, in units of exposure 1."),
     "gross_per_year": Measure("Gross return per year", "percent", "Before costs, arithmetic."),
@@ -99,7 +102,7 @@ def label_of(name: str) -> str:
 
 
 def written(value: float, unit: Unit, *, sign: bool = False) -> str:
-    """Write a number for people: percent with one decimal, ratios with two, a true minus; NaN is `n/a`."""
+    """Write a number for people: percent with one decimal, ratios with three digits, a true minus; NaN is `n/a`."""
     if math.isnan(value):
         return "n/a"
     if math.isinf(value):
@@ -107,7 +110,9 @@ def written(value: float, unit: Unit, *, sign: bool = False) -> str:
     if unit == "probability" and 0.0 <= value < 0.001:
         return "< 0.001"
     scaled = 100.0 * value if unit == "percent" else value
-    decimals = {"ratio": 2, "percent": 1, "utility": 4, "count": 0, "probability": 3}[unit]
+    decimals = {"ratio": 2, "percent": 1, "utility": 4, "count": 0, "probability": 3, "years": 1}[unit]
+    if unit == "ratio":
+        decimals = 2 if abs(scaled) < 9.995 else 1 if abs(scaled) < 99.95 else 0
     text = f"{abs(scaled):,.{decimals}f}"
     rounded_to_zero = not any(c in "123456789" for c in text)
     mark = "" if rounded_to_zero else "−" if scaled < 0 else "+" if sign else ""

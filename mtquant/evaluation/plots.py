@@ -3,11 +3,14 @@
 import io
 import re
 from collections.abc import Callable
+from typing import Any
 
 import matplotlib as mpl
 import numpy as np
 from matplotlib.axes import Axes
+from matplotlib.dates import AutoDateLocator, ConciseDateFormatter
 from matplotlib.figure import Figure
+from matplotlib.ticker import FuncFormatter, LogLocator, NullLocator
 
 from mtquant import metrics
 from mtquant.evaluation.content import Assessed, ReportContent
@@ -30,7 +33,7 @@ DARK = {
 POINTS = 400
 WIDTH, HEIGHT = 5.0, 2.7
 
-STYLE = {
+STYLE: dict[Any, Any] = {
     "font.size": 9.0, "font.family": "sans-serif", "axes.spines.top": False, "axes.spines.right": False,
     "axes.edgecolor": LIGHT["line"], "axes.labelcolor": LIGHT["muted"], "text.color": LIGHT["ink"],
     "xtick.color": LIGHT["muted"], "ytick.color": LIGHT["muted"], "axes.grid": True, "grid.color": LIGHT["line"],
@@ -77,23 +80,27 @@ def _figure(height: float = HEIGHT) -> tuple[Figure, Axes]:
     return figure, figure.add_subplot()
 
 
+def _legend(figure: Figure, ncols: int = 4) -> None:
+    figure.legend(loc="outside upper left", ncols=ncols, handlelength=1.6, columnspacing=1.2)
+
+
 def _colour(entry: Assessed) -> str:
     return LIGHT.get(f"phase{entry.phase}", LIGHT["other"])
 
 
-def _short(entry: Assessed) -> str:
-    return f"Phase {entry.phase}" if entry.phase is not None else entry.title
-
-
-def _axis(result: BacktestResult) -> tuple[Float, str]:
-    """Return `[S + 1]` positions in time: calendar years for one pass, years since the start for several."""
+def _axis(axes: Axes, result: BacktestResult) -> Float:
+    """Return `[S + 1]` positions in time and label the axis: dates for one pass, years since the start for several."""
     bars = len(result.time)
     if result.time.shape[1] > 1:
-        return np.arange(bars + 1) / result.bars_per_year, "years since the start of a history"
+        axes.set_xlabel("years since the start of a history")
+        out: Float = np.arange(bars + 1) / result.bars_per_year
+        return out
+    # days since 1970, which is how matplotlib counts dates
     days = result.time[:, 0] / DAY
-    years = 1970.0 + days / 365.2425
-    step = years[-1] - years[-2] if bars > 1 else 0.0
-    return np.append(years, years[-1] + step), ""
+    locator = AutoDateLocator(minticks=3, maxticks=6)  # type: ignore[no-untyped-call]
+    axes.xaxis.set_major_locator(locator)
+    axes.xaxis.set_major_formatter(ConciseDateFormatter(locator))  # type: ignore[no-untyped-call]
+    return np.append(days, days[-1] + (days[-1] - days[-2] if bars > 1 else 0.0))
 
 
 def _wealth(result: BacktestResult) -> Float:
@@ -123,38 +130,51 @@ def _thin(x: Float, y: Float, *, largest: bool = False) -> tuple[Float, Float]:
     return x[keep], y[keep]
 
 
-def _equity(content: ReportContent) -> Figure:
+def _equity(content: ReportContent) -> Figure | None:
+    if not content.phases:
+        return None
     figure, axes = _figure()
+    least, most = 1.0, 1.0
     for entry in (*content.baselines, *content.phases):
-        x, label = _axis(entry.result)
+        x = _axis(axes, entry.result)
         is_phase = entry.phase is not None
+        thin, value = _thin(x, _mean(_wealth(entry.result)))
+        least, most = min(least, np.nanmin(value)), max(most, np.nanmax(value))
         axes.plot(
-            *_thin(x, 100.0 * (_mean(_wealth(entry.result)) - 1.0)), color=_colour(entry),
-            label=_short(entry) if is_phase else None, linewidth=1.8 if is_phase else 0.9, zorder=3 if is_phase else 2,
+            thin, value, color=_colour(entry),
+            label=entry.short if is_phase else None, linewidth=1.8 if is_phase else 0.9, zorder=3 if is_phase else 2,
         )
-        axes.set_xlabel(label)
     if content.baselines:
         axes.plot([], [], color=LIGHT["other"], linewidth=0.9, label="baselines")
-    axes.set_ylabel("net gain, % of initial capital")
-    axes.legend(loc="upper left")
+    if least > 0.0 and most > 3.0 * least:
+        axes.set_yscale("log")
+        axes.yaxis.set_major_locator(LogLocator(subs=(1.0, 2.0, 5.0)))
+        axes.yaxis.set_minor_locator(NullLocator())
+    axes.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
+    axes.set_ylabel("equity / initial capital, net")
+    _legend(figure)
     return figure
 
 
-def _drawdown(content: ReportContent) -> Figure:
+def _drawdown(content: ReportContent) -> Figure | None:
+    if not content.phases:
+        return None
     figure, axes = _figure()
     for entry in content.phases:
-        x, label = _axis(entry.result)
+        x = _axis(axes, entry.result)
         depth = metrics.drawdown(metrics.wealth(entry.result.returns)).max(axis=1)
         thin, deep = _thin(x, 100.0 * depth, largest=True)
-        axes.plot(thin, -deep, color=_colour(entry), label=_short(entry), linewidth=1.3)
-        axes.set_xlabel(label)
-    axes.set_ylabel("drawdown, % (deepest pass)")
-    axes.legend(loc="lower left")
+        axes.plot(thin, -deep, color=_colour(entry), label=entry.short, linewidth=1.3)
+    axes.set_ylabel("drawdown, %")
+    axes.set_ylim(top=0.0)
+    _legend(figure)
     return figure
 
 
-def _intervals(content: ReportContent) -> Figure:
+def _intervals(content: ReportContent) -> Figure | None:
     entries = [*content.phases, *content.controls, *content.baselines]
+    if not entries:
+        return None
     figure, axes = _figure(0.9 + 0.27 * len(entries))
     for row, entry in enumerate(reversed(entries)):
         found = entry.intervals["sharpe"]
@@ -167,8 +187,9 @@ def _intervals(content: ReportContent) -> Figure:
         if judged.target.measure == "sharpe" and judged.target.phase:
             row = names.index(judged.phase)
             axes.plot([judged.target.threshold] * 2, [row - 0.35, row + 0.35], color=LIGHT["ink"], linewidth=1.2)
+    axes.set_ylim(-0.6, len(entries) - 0.4)
     axes.axvline(0.0, color=LIGHT["muted"], linewidth=0.8)
-    axes.set_yticks(range(len(entries)), [_short(e) for e in reversed(entries)])
+    axes.set_yticks(range(len(entries)), [e.short for e in reversed(entries)])
     axes.tick_params(axis="y", length=0, labelcolor=LIGHT["ink"])
     axes.grid(visible=False, axis="y")
     axes.set_xlabel("net Sharpe ratio; upright mark: target")
@@ -183,19 +204,16 @@ def _groups(content: ReportContent, values: Callable[[BacktestResult], Float | N
     entry, shares = present[-1]
     result = entry.result
     count = int(result.alive[:, 0].sum())
-    x, x_label = _axis(result)
     every = max(1, -(-count // 200))
     starts = np.arange(0, count, every)
     sizes = np.diff(np.append(starts, count))[:, None]
     table = np.add.reduceat(shares[:count], starts, axis=0) / sizes
     figure, axes = _figure()
+    x = _axis(axes, result)
     colours = [LIGHT[f"group{g % 5}"] for g in range(len(result.groups))]
     axes.stackplot(x[starts], table.T, labels=result.groups, colors=colours, alpha=0.85, linewidth=0)
-    axes.set_ylabel(label)
-    axes.set_xlabel(x_label or "")
-    axes.set_title(f"{_short(entry)}, first pass", loc="left", fontsize=9, color=LIGHT["muted"])
-    axes.legend(loc="upper left", ncols=3)
-    axes.set_ylim(top=1.25 * float(table.sum(axis=1).max() or 1.0))
+    axes.set_ylabel(f"{label}, {entry.short}")
+    _legend(figure, ncols=3)
     return figure
 
 
@@ -205,17 +223,17 @@ def _exposure(content: ReportContent) -> Figure | None:
         out: Float = np.abs(result.exposure[:, 0]) @ member.T
         return out
 
-    return _groups(content, by_group, "sum of |exposure|")
+    return _groups(content, by_group, "sum of |x|")
 
 
 def _allocation(content: ReportContent) -> Figure | None:
-    return _groups(content, lambda r: None if r.budgets is None else r.budgets[:, 0], "budget of each specialist")
+    return _groups(content, lambda r: None if r.budgets is None else r.budgets[:, 0], "budgets")
 
 
 def _learning(content: ReportContent) -> Figure | None:
     if not content.curves:
         return None
-    figure, axes = _figure()
+    figure, axes = _figure(HEIGHT + 0.1 * len(content.curves))
     for index, curve in enumerate(content.curves):
         phase = re.match(r"phase(\d)", curve.unit)
         colour = LIGHT["other"] if phase is None else LIGHT.get(f"phase{phase[1]}", LIGHT["other"])
@@ -223,7 +241,7 @@ def _learning(content: ReportContent) -> Figure | None:
         x, y = _thin(curve.step.astype(np.float64) / 1000.0, curve.value)
         axes.plot(x, y, style, color=colour, label=f"{curve.unit}: {curve.metric}", linewidth=1.3)
     axes.set_xlabel("steps, thousands")
-    axes.legend(loc="best", fontsize=7.5)
+    _legend(figure, ncols=2)
     return figure
 
 

@@ -20,12 +20,12 @@ from mtquant.store.digests import canonical_json, digest_bytes
 from mtquant.store.files import make_folder, write_atomic
 
 CAPTIONS = {
-    "sharpe": "Net Sharpe ratio with 95 % intervals",
+    "sharpe": "Net Sharpe ratio and its interval",
     "share": "Noise-free utility beside what is possible",
-    "equity": "Equity, mean over passes",
-    "drawdown": "Drawdown of the deepest pass at each bar",
-    "exposure": "Exposure by group, risk units",
-    "allocation": "Budgets of the meta-controller",
+    "equity": "Equity net of costs, mean over passes",
+    "drawdown": "Drawdown, deepest pass at each bar",
+    "exposure": "Exposure by group, risk units, first pass",
+    "allocation": "Budgets of the meta-controller, first pass",
     "learning": "Learning curves",
 }
 LIGHT_PAGE = {"page": "#f6f7f9", "panel": "#ffffff"}
@@ -78,9 +78,11 @@ def report_values(content: ReportContent) -> dict[str, Any]:
 
 def render(content: ReportContent, drawings: Mapping[str, str]) -> str:
     """Return the page; `drawings` maps figure name to inline SVG."""
-    verdict = "".join(f'<li class="{line.tone}">{escape(line.text)}</li>' for line in verdict_lines(content))
+    verdict = "".join(f'<li class="{line.tone}">{_words(line.text)}</li>' for line in verdict_lines(content))
     sections = "".join(
-        f'<section id="{key}"><h2>{title}</h2>{body}</section>' for key, title, body in _sections(content, drawings) if body
+        f'<section id="{key}"><h2>{title}</h2>{body}</section>'
+        for key, title, body in _sections(content, drawings)
+        if body
     )
     seed = "" if content.seed is None else f" · seed {content.seed}"
     return (
@@ -90,15 +92,15 @@ def render(content: ReportContent, drawings: Mapping[str, str]) -> str:
         f"<header><h1>{escape(content.title)}</h1>"
         f'<p class="tag">run {escape(content.run_id)}{seed}</p>'
         f'<ul class="verdict">{verdict}</ul>'
-        f'<p class="lead">{escape(market_sentence(content))}</p></header>'
+        f'<p class="lead">{_words(market_sentence(content))}</p></header>'
         f"<main>{sections}</main><footer></footer></body></html>\n"
     )
 
 
 def _sections(content: ReportContent, drawings: Mapping[str, str]) -> list[tuple[str, str, str]]:
     """Return (id, title, HTML) in the order of reading; an empty body leaves the section out."""
-    first = next((e for e in content.phases if "allocation_efficiency" in e.summary), None)
-    allocation = ("allocation_efficiency", "allocation_gain") if first is not None else ()
+    known = any("allocation_efficiency" in entry.summary for entry in content.phases)
+    allocation = ("allocation_efficiency", "allocation_gain") if known else ()
     everything = tables.everything_table(content)
     return [
         ("phases", "The phases, out of sample", tables.cards(content) if content.phases else ""),
@@ -110,9 +112,9 @@ def _sections(content: ReportContent, drawings: Mapping[str, str]) -> list[tuple
         (
             "specialists", "Specialists and allocation",
             tables.measures_table(content, (*allocation, "specialists_effective"))
-            + "<p></p>"
-            + tables.grouped_table(content, "specialist", ("active", "risk_share", "sharpe", "annual_return", "budget")),
+            + tables.grouped_table(content, "specialist", tables.SPECIALIST),
         ),
+        ("robustness", "Risk-adjusted returns and robustness", tables.measures_table(content, tables.ROBUSTNESS)),
         ("costs", "Costs and trading", tables.measures_table(content, tables.COSTS)),
         ("limits", "Risk limits", tables.measures_table(content, tables.LIMITS)),
         ("instruments", "Instruments", tables.grouped_table(content, "instrument", ("sharpe", "annual_return"))),
@@ -134,14 +136,20 @@ def _plots(drawings: Mapping[str, str]) -> str:
 
 
 def _items(lines: list[str]) -> str:
-    return f'<ul class="plain">{"".join(f"<li>{escape(line)}</li>" for line in lines)}</ul>' if lines else ""
+    return f'<ul class="plain">{"".join(f"<li>{_words(line)}</li>" for line in lines)}</ul>' if lines else ""
+
+
+def _words(text: str) -> str:
+    """Return a sentence as HTML in which no percent sign stands alone on a line."""
+    return escape(text).replace(" %", "&nbsp;%")
 
 
 def _data(content: ReportContent) -> str:
     market = content.market
     rows = [(escape(symbol), escape(line)) for symbol, line in market.provenance.items()]
     warnings = [f"Warning: {line}" for line in market.warnings]
-    return _items([f"Source: {market.source}", *warnings]) + tables.table(("", "Where the bars came from"), rows)
+    sources = tables.table(("", "Where the bars came from"), rows, words=True)
+    return _items([f"Source: {market.source}", *warnings]) + sources
 
 
 def _style() -> str:

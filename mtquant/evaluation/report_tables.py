@@ -3,14 +3,20 @@
 from collections.abc import Sequence
 from html import escape
 
+from mtquant.evaluation import measures
 from mtquant.evaluation.content import Assessed, ReportContent
-from mtquant.evaluation.measures import MEASURES, Unit, label_of, measure_of, spanned, written
+from mtquant.evaluation.measures import MEASURES, Unit, label_of, measure_of
 from mtquant.evaluation.statistics import Interval
 from mtquant.evaluation.targets import FINAL, Judged, Verdict
 
 CARD = ("annual_return", "annual_volatility", "max_drawdown", "win_rate", "utility", "var_compliance")
 COMPARED = ("sharpe", "annual_return", "annual_volatility", "max_drawdown", "turnover", "cost_per_year")
 COSTS = ("gross_per_year", "cost_per_year", "cost_share_of_gross", "turnover", "gross_exposure", "hit_rate")
+ROBUSTNESS = (
+    "sharpe_standard_error", "sortino", "calmar", "profit_factor", "sharpe.worst_pass", "sharpe.best_pass",
+    "worst_year", "years_above_zero",
+)
+SPECIALIST = ("active", "risk_share", "sharpe", "annual_return", "budget")
 LIMITS = (
     "var_compliance", "var_mean", "var_max", "var_exceeded", "var_exceeded_expected", "var_kupiec_p",
     "var_limit_exceeded", "correlation_exposure_mean", "correlation_exposure_max", "projection_share",
@@ -19,8 +25,11 @@ LIMITS = (
 MARKS = {Verdict.MET: "good", Verdict.NOT_MET: "bad", Verdict.UNDECIDABLE: "open"}
 
 
-def table(head: Sequence[str], rows: Sequence[Sequence[str]], *, note: str = "") -> str:
-    """Return a table that scrolls sideways on its own; cells are HTML, the first of each row is its heading."""
+def table(head: Sequence[str], rows: Sequence[Sequence[str]], *, note: str = "", words: bool = False) -> str:
+    """Return a table that scrolls sideways on its own; cells are HTML, the first of each row is its heading.
+
+    `words` sets cells as text rather than figures.
+    """
     if not rows:
         return ""
     top = "".join(f'<th scope="col">{cell}</th>' for cell in head)
@@ -28,7 +37,18 @@ def table(head: Sequence[str], rows: Sequence[Sequence[str]], *, note: str = "")
         f'<tr><th scope="row">{row[0]}</th>' + "".join(f"<td>{cell}</td>" for cell in row[1:]) + "</tr>" for row in rows
     )
     under = f'<p class="note">{note}</p>' if note else ""
-    return f'<div class="scroll"><table><thead><tr>{top}</tr></thead><tbody>{body}</tbody></table></div>{under}'
+    kind = "scroll words" if words else "scroll"
+    return f'<div class="{kind}"><table><thead><tr>{top}</tr></thead><tbody>{body}</tbody></table></div>{under}'
+
+
+def written(value: float, unit: Unit, *, sign: bool = False) -> str:
+    """Return a number as HTML."""
+    return escape(measures.written(value, unit, sign=sign))
+
+
+def spanned(interval: Interval, unit: Unit, *, sign: bool = False) -> str:
+    """Return the ends of an interval as HTML."""
+    return escape(measures.spanned(interval, unit, sign=sign))
 
 
 def chip(text: str, mark: str) -> str:
@@ -101,11 +121,10 @@ def promotion_table(content: ReportContent) -> str:
     """Return the paired differences between phases."""
     rows = []
     for p in content.promotions:
-        verdict = chip("earned", "good") if p.earned else chip("worse", "bad") if p.harmed else chip("not shown", "open")
-        rows.append(
-            (f"{escape(p.later)} <em>over</em> {escape(p.earlier)}", verdict, with_interval(p.gain, "percent", sign=True),
-             with_interval(p.sharpe_gain, "ratio", sign=True))
-        )
+        mark = ("earned", "good") if p.earned else ("worse", "bad") if p.harmed else ("not shown", "open")
+        pair = f"{escape(p.later)} <em>over</em> {escape(p.earlier)}"
+        gains = (with_interval(p.gain, "percent", sign=True), with_interval(p.sharpe_gain, "ratio", sign=True))
+        rows.append((pair, chip(*mark), *gains))
     note = (
         "Paired over the same days. Certainty-equivalent return is realised return less the risk penalty. A later "
         "phase is promoted only if the lower end of this interval is above zero."
@@ -114,21 +133,32 @@ def promotion_table(content: ReportContent) -> str:
 
 
 def target_table(content: ReportContent) -> str:
-    """Return the documents' targets with what was measured."""
-    def row(judged: Judged) -> tuple[str, ...]:
-        target, measure = judged.target, measure_of(judged.target.measure)
-        asked = f"Target (phase {judged.phase})" if target.phase == FINAL else f"Phase {target.phase}"
-        sign = {">": "&gt;", "<": "&lt;", ">=": "≥"}[target.comparison]
-        exact = target.measure == "var_compliance"
-        value = written(judged.interval.value, measure.unit) if exact else with_interval(judged.interval, measure.unit)
-        verdict = chip(judged.verdict, MARKS[judged.verdict])
-        return f"{escape(measure.label)}, {asked}", f"{sign} {written(target.threshold, measure.unit)}", value, verdict
-
+    """Return the documents' table, measures by phases, each cell with what was measured and the verdict."""
+    columns = list(dict.fromkeys(j.target.phase for j in content.targets))
+    last = next((j.phase for j in content.targets if j.target.phase == FINAL), FINAL)
+    columns.sort(key=lambda phase: (phase == FINAL, phase))
+    rows = []
+    for name in dict.fromkeys(j.target.measure for j in content.targets):
+        found = {j.target.phase: j for j in content.targets if j.target.measure == name}
+        cells = (_target_cell(found[phase]) if phase in found else "–" for phase in columns)
+        rows.append((escape(measure_of(name).label), *cells))
+    head = ("", *(f"Phase {p}" if p != FINAL else f"Target (phase {last})" for p in columns))
     note = (
         "Met or not met only where the whole interval lies on one side of the target; otherwise undecidable at this "
-        "sample. Compliance before the fact is enforced by the risk layer; realised losses stand under limits."
+        "sample. Compliance before the fact is enforced by the risk layer; realised losses stand under risk limits."
     )
-    return table(("", "Asked", "Measured", "Verdict"), [row(j) for j in content.targets], note=note)
+    return table(head, rows, note=note)
+
+
+def _target_cell(judged: Judged) -> str:
+    unit = measure_of(judged.target.measure).unit
+    sign = {">": "&gt;", "<": "&lt;", ">=": "≥"}[judged.target.comparison]
+    interval = judged.interval
+    ends = "" if interval.low == interval.high else f"<small>{spanned(interval, unit)}</small>"
+    return (
+        f"{written(interval.value, unit)}{ends}<small>asked {sign} {written(judged.target.threshold, unit)}</small>"
+        f"{chip(judged.verdict, MARKS[judged.verdict])}"
+    )
 
 
 def comparison_table(content: ReportContent) -> str:
@@ -150,17 +180,22 @@ def measures_table(content: ReportContent, names: Sequence[str]) -> str:
          *(figure_of(entry, name) for entry in content.phases))
         for name in names
     ]
-    return table(("", *(_heading(e) for e in content.phases)), rows)
+    return table(("", *(escape(e.short) for e in content.phases)), rows)
 
 
 def grouped_table(content: ReportContent, head: str, suffixes: Sequence[str]) -> str:
     """Return measures of each specialist or instrument (`head`) of every phase that has them."""
-    rows = []
+    names: dict[str, list[Assessed]] = {}
     for entry in content.phases:
-        names = list(dict.fromkeys(k.split(".", 1)[1].rpartition(".")[0] for k in entry.summary if k.startswith(f"{head}.")))
-        for name in names:
-            cells = (figure_of(entry, f"{head}.{name}.{suffix}") for suffix in suffixes)
-            rows.append((f"{escape(name)}<small>{_heading(entry)}</small>", *cells))
+        for key in entry.summary:
+            if key.startswith(f"{head}."):
+                owners = names.setdefault(key.split(".", 1)[1].rpartition(".")[0], [])
+                owners += [entry] if entry not in owners[-1:] else []
+    rows = [
+        (f"{escape(name)}<small>{escape(entry.short)}</small>",
+         *(figure_of(entry, f"{head}.{name}.{suffix}") for suffix in suffixes))
+        for name, entries in names.items() for entry in entries
+    ]
     labels = (escape(MEASURES[f"{head}.*.{suffix}"].label.capitalize()) for suffix in suffixes)
     return table(("", *labels), rows)
 
@@ -173,8 +208,4 @@ def everything_table(content: ReportContent) -> str:
         (escape(label_of(n)), *(written(e.summary[n], measure_of(n).unit) if n in e.summary else "–" for e in entries))
         for n in names
     ]
-    return table(("", *(_heading(e) for e in entries)), rows)
-
-
-def _heading(entry: Assessed) -> str:
-    return f"Phase {entry.phase}" if entry.phase is not None else escape(entry.title)
+    return table(("", *(escape(e.short) for e in entries)), rows)

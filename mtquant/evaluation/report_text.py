@@ -1,6 +1,7 @@
 """The sentences of a report, each made from the figures it names."""
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 
@@ -21,6 +22,7 @@ class Tone(StrEnum):
     GOOD = "good"
     BAD = "bad"
     OPEN = "open"
+    FACT = "fact"
 
 
 @dataclass(frozen=True)
@@ -44,6 +46,17 @@ def share_sentence(row: ShareRow) -> str:
     return text + "."
 
 
+def specialists_line(rows: Sequence[ShareRow]) -> Line | None:
+    """Say in one sentence what share of its reference each specialist earns; None without rows."""
+    if len(rows) < 2:
+        return Line(_share_tone(rows), share_sentence(rows[0])) if rows else None
+    references = list(dict.fromkeys(row.reference for row in rows))
+    parts = [f"{row.title.split(', ')[-1]} {_whole(row.share.value)}" for row in rows]
+    return Line(
+        _share_tone(rows), f"Phase 1: of what {' or '.join(references)} earns, the specialists earn {', '.join(parts)}."
+    )
+
+
 def promotion_line(promotion: Promotion) -> Line:
     """Say whether the later phase earned its place."""
     gain = written(promotion.gain.value, "percent", sign=True)
@@ -61,10 +74,10 @@ def promotion_line(promotion: Promotion) -> Line:
 def skill_line(entry: Assessed, *, planted: bool) -> Line:
     """Say what the net Sharpe ratio of the result allows to say, and on real bars nothing about profit."""
     found = entry.intervals["sharpe"]
-    head = f"{entry.title}: net Sharpe ratio {written(found.value, 'ratio')}"
+    head = f"{entry.short} has a net Sharpe ratio of {written(found.value, 'ratio')} out of sample"
     if not found.known:
         return Line(Tone.OPEN, f"{head}. Too few bars, or no variance, for an interval: nothing can be said.")
-    head += f" out of sample ({_level(found)}: {spanned(found, 'ratio')})"
+    head += f" ({_level(found)}: {spanned(found, 'ratio')})"
     if found.covers(0.0):
         return Line(Tone.OPEN, f"{head}, indistinguishable from zero.")
     if found.high < 0.0:
@@ -75,22 +88,20 @@ def skill_line(entry: Assessed, *, planted: bool) -> Line:
 
 
 def baseline_line(content: ReportContent) -> Line | None:
-    """Say how many baselines have a higher net Sharpe ratio than the result; None where none can be compared."""
+    """Say which baselines have a net Sharpe ratio at least as high as the result; None where there are none."""
     if not content.phases:
         return None
     entry = content.phases[-1]
-    own = entry.summary["sharpe"]
-    others = [b for b in content.baselines if math.isfinite(b.summary["sharpe"])]
-    if not others or not math.isfinite(own):
+    if not content.baselines or not math.isfinite(entry.summary["sharpe"]):
         return None
-    better = [b.title for b in others if b.summary["sharpe"] >= own]
+    ranked = sorted(content.baselines, key=_ranking, reverse=True)
+    better = [b.title for b in ranked if _ranking(b) >= _ranking(entry)]
     if not better:
-        best = max(others, key=lambda b: b.summary["sharpe"])
-        figure = written(best.summary["sharpe"], "ratio")
-        return Line(Tone.GOOD, f"No baseline of {len(others)} has a higher Sharpe ratio; the best, {best.title}, {figure}.")
-    return Line(
-        Tone.BAD, f"{len(better)} of {len(others)} baselines have a Sharpe ratio at least as high: {', '.join(better)}."
-    )
+        best = f"{ranked[0].title} with {written(_ranking(ranked[0]), 'ratio')}"
+        return Line(Tone.GOOD, f"None of {len(ranked)} baselines has a higher Sharpe ratio; the best is {best}.")
+    has = "has" if len(better) == 1 else "have"
+    count = f"{len(better)} of {len(ranked)} baselines {has}"
+    return Line(Tone.BAD, f"{count} a Sharpe ratio at least as high: {', '.join(better)}.")
 
 
 def target_line(judged: tuple[Judged, ...]) -> Line | None:
@@ -109,7 +120,9 @@ def verdict_lines(content: ReportContent) -> list[Line]:
     lines: list[Line | None] = []
     if content.phases:
         lines.append(skill_line(content.phases[-1], planted=planted))
-    lines += [Line(_share_tone(row), share_sentence(row)) for row in content.shares]
+    specialists = [row for row in content.shares if row.phase == 1]
+    lines.append(specialists_line(specialists))
+    lines += [Line(_share_tone([row]), share_sentence(row)) for row in content.shares if (row.phase or 0) > 1]
     lines += [promotion_line(p) for p in content.promotions]
     lines += [baseline_line(content), target_line(content.targets)]
     return [line for line in lines if line is not None]
@@ -127,10 +140,10 @@ def market_sentence(content: ReportContent) -> str:
     if not content.phases:
         return kind
     summary = content.phases[-1].summary
-    passes, years = round(summary["passes"]), written(summary["years"], "ratio")
+    passes, years = round(summary["passes"]), written(summary["years"], "years")
     several = f"{passes} independent passes" if passes > 1 else "one pass"
     return (
-        f"{kind} Split `{market.split}`, {market.timeframe} bars, {several}, {years} years in all; "
+        f"{kind} Split: {market.split}, {market.timeframe} bars, {several}, {years} years in all; "
         f"costs: {market.costs}."
     )
 
@@ -146,11 +159,13 @@ def honest_statements(content: ReportContent) -> list[str]:
             "corrected for selection (no deflated Sharpe ratio). Repeated looks at the test split make them too high."
         )
     else:
-        out.append(f"{content.trials} configurations were tried before this run; the Sharpe ratios are not corrected for it.")
+        out.append(
+            f"{content.trials} configurations were tried before this run; the Sharpe ratios are not corrected for it."
+        )
     for entry in content.phases:
         error = entry.summary["sharpe_standard_error"]
-        years = written(entry.summary["years"], "ratio")
-        out.append(f"{entry.title}: standard error of the Sharpe ratio {written(error, 'ratio')} over {years} years.")
+        years = written(entry.summary["years"], "years")
+        out.append(f"{entry.short}: standard error of the Sharpe ratio {written(error, 'ratio')} over {years} years.")
     if content.phases:
         out += _about_last(content.phases[-1], planted=content.market.planted)
     return [*out, *content.notes]
@@ -163,8 +178,8 @@ def _about_last(entry: Assessed, *, planted: bool) -> list[str]:
         implied = float(norm.cdf(ratio * math.sqrt(horizon / entry.result.bars_per_year)))
         out.append(
             f"A win rate follows from Sharpe ratio and horizon: Gaussian returns with {written(ratio, 'ratio')} win "
-            f"{written(implied, 'percent')} of windows of {written(horizon, 'count')} bars. A drawdown follows from leverage: "
-            f"it was measured at {written(entry.summary['annual_volatility'], 'percent')} volatility a year."
+            f"{written(implied, 'percent')} of windows of {written(horizon, 'count')} bars. A drawdown follows from "
+            f"leverage: it was measured at {written(entry.summary['annual_volatility'], 'percent')} volatility a year."
         )
     if not planted and ratio > SUSPICIOUS_SHARPE:
         out.append(
@@ -172,17 +187,26 @@ def _about_last(entry: Assessed, *, planted: bool) -> list[str]:
             "look for a leak before believing it."
         )
     if entry.summary["passes_ruined"]:
-        out.append(f"{written(entry.summary['passes_ruined'], 'count')} passes of {entry.title} ended in ruin.")
+        out.append(f"{written(entry.summary['passes_ruined'], 'count')} passes of {entry.short} ended in ruin.")
     return out
 
 
-def _share_tone(row: ShareRow) -> Tone:
-    if not row.share.known:
-        return Tone.OPEN
-    return Tone.GOOD if row.share.low > 0.0 and row.utility.value > 0.0 else Tone.BAD if row.share.high < 0.0 else Tone.OPEN
+def _ranking(entry: Assessed) -> float:
+    """Return the Sharpe ratio; who held nothing counts as 0."""
+    ratio = entry.summary["sharpe"]
+    return ratio if math.isfinite(ratio) else 0.0
+
+
+def _share_tone(rows: Sequence[ShareRow]) -> Tone:
+    # how large a share is enough is for gates to say, not for this page
+    if all(row.utility.known and row.utility.low > 0.0 for row in rows):
+        return Tone.FACT
+    return Tone.BAD if any(row.utility.known and row.utility.high < 0.0 for row in rows) else Tone.OPEN
 
 
 def _whole(value: float) -> str:
+    if math.isnan(value):
+        return "n/a"
     text = f"{abs(100.0 * value):.0f}"
     return f"{'−' if value < 0 and text != '0' else ''}{text} %"
 

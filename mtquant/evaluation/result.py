@@ -44,6 +44,8 @@ class BacktestResult:
     stops: Int
     """[S, N] stop-losses hit on the bar."""
     bars_per_year: float
+    books: Float | None = None
+    """[S, N, K] own-unit exposures of the specialists before budgets, where there are specialists."""
     budgets: Float | None = None
     """[S, N, G] budget of each group, where a meta-controller acted."""
     appetite: Float | None = None

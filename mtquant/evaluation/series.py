@@ -1,7 +1,8 @@
 """What measures are computed from: a backtest's passes as lists of daily series."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields, replace
+from typing import Any
 
 import numpy as np
 
@@ -62,6 +63,21 @@ class Clock:
         """Years of all passes together."""
         return float(self.alive.sum() / self.bars_per_year)
 
+    def fit(self, result: BacktestResult) -> BacktestResult:
+        """Return `result` with as many bars as the clock: where all its accounts were ruined early, none runs on."""
+        missing = len(self.alive) - len(result.alive)
+        if missing < 0 or (result.alive & ~self.alive[: len(result.alive)]).any():
+            raise DataError(f"`{result.name}` ran over bars that are not on this clock.")
+        if not missing:
+            return result
+        longer: dict[str, Any] = {}
+        for field in fields(result):
+            value = getattr(result, field.name)
+            if isinstance(value, np.ndarray):
+                rest = value[-1:] if field.name == "equity" else np.zeros_like(value[-1:])
+                longer[field.name] = np.concatenate([value, np.repeat(rest, missing, axis=0)])
+        return replace(result, **longer)
+
     @property
     def days_per_year(self) -> float:
         """Days with at least one bar, per year."""
@@ -87,20 +103,21 @@ def common_clock(results: Sequence[BacktestResult]) -> Clock:
     An account that was ruined earlier than the others counts as flat from then on, so that pairs stay pairs.
     Raises `DataError` where the results do not run over the same bars.
     """
-    first = results[0]
-    alive, time = first.alive.copy(), first.time.copy()
-    for result in results[1:]:
-        if result.alive.shape != alive.shape:
+    longest = max(results, key=lambda r: len(r.alive))
+    alive, time = longest.alive.copy(), longest.time.copy()
+    for result in results:
+        bars = len(result.alive)
+        if result.alive.shape[1] != alive.shape[1]:
             raise DataError(
-                f"`{result.name}` has {result.alive.shape} bars x passes, `{first.name}` {alive.shape}; "
+                f"`{result.name}` has {result.alive.shape[1]} passes, `{longest.name}` {alive.shape[1]}; "
                 "only backtests over the same split can be compared."
             )
-        both = result.alive & alive
-        if not np.array_equal(result.time[both], time[both]):
-            raise DataError(f"`{result.name}` and `{first.name}` ran over different bars and cannot be compared.")
-        time = np.where(result.alive, result.time, time)
-        alive |= result.alive
-    return Clock(time, alive, first.bars_per_year)
+        both = result.alive & alive[:bars]
+        if not np.array_equal(result.time[both], time[:bars][both]):
+            raise DataError(f"`{result.name}` and `{longest.name}` ran over different bars and cannot be compared.")
+        time[:bars] = np.where(result.alive, result.time, time[:bars])
+        alive[:bars] |= result.alive
+    return Clock(time, alive, longest.bars_per_year)
 
 
 def cut(values: Float, alive: Bool) -> list[Float]:
@@ -124,6 +141,7 @@ class Days:
 
 def by_day(result: BacktestResult, clock: Clock, measuring: Measuring) -> Days:
     """Return `result` by the days of `clock`."""
+    result = clock.fit(result)
     squared = clock.daily_sums(np.where(result.alive, result.value_at_risk, 0.0) ** 2)
     counts = clock.daily_sums(np.ones(clock.alive.shape))
     return Days(

@@ -43,7 +43,7 @@ class Interval:
         return not self.known or self.low <= number <= self.high
 
 
-def block_length(passes: Sequence[Float]) -> float:
+def block_length(passes: Sequence[Float]) -> int:
     """Return the mean block length for `passes` [S_n, C]: the largest that any column asks for, at least 2.
 
     Per column the median over passes of Politis and White (2004, corrected 2009), at most a third of the
@@ -61,7 +61,7 @@ def block_length(passes: Sequence[Float]) -> float:
         usable = [length for length in found if math.isfinite(length)]
         if usable:
             wanted = max(wanted, float(np.median(usable)))
-    return max(1.0, min(wanted, shortest / 3))
+    return max(1, round(min(wanted, shortest / 3)))
 
 
 def bootstrap(
@@ -97,10 +97,10 @@ def bootstrap(
     return out
 
 
-def _draws(series: Float, length: float, rng: np.random.Generator, samples: int) -> Iterator[Float]:
+def _draws(series: Float, length: int, rng: np.random.Generator, samples: int) -> Iterator[Float]:
     resampler = StationaryBootstrap(length, series, seed=np.random.default_rng(rng.integers(2**63)))
     for data in resampler.bootstrap(samples):
-        yield data[0][0]
+        yield np.asarray(data[0][0])
 
 
 def mean_interval(

@@ -39,6 +39,7 @@ def summarise(
     if measuring.correlation.shape != (slots, slots):
         raise DataError(f"{slots} instruments need a {slots} x {slots} correlation, not {measuring.correlation.shape}.")
     clock = clock or common_clock([result] if equal is None else [result, equal])
+    result = clock.fit(result)
     days = by_day(result, clock, measuring)
     out = _returns(result, days, clock, measuring)
     out |= _risk(result, days, measuring)
@@ -58,7 +59,7 @@ def allocation(
     `allocation_efficiency`: realised utility over that of equal budgets; NaN unless the latter is above zero.
     `allocation_gain`: the difference, as certainty-equivalent return per year.
     """
-    own, even = (np.concatenate(cut(utility(r, measuring), clock.alive)).mean() for r in (result, equal))
+    own, even = (np.concatenate(cut(utility(clock.fit(r), measuring), clock.alive)).mean() for r in (result, equal))
     per_year = measuring.unit_risk * clock.bars_per_year
     return {
         "allocation_efficiency": float(own / even) if even > 0 else math.nan,

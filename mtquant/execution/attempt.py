@@ -7,10 +7,13 @@ import traceback
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
+from pydantic import ValidationError
+
 from mtquant.config.agents import PipelineSpec
 from mtquant.context import Streams
-from mtquant.errors import MTQuantError, Preempted, StoreError
+from mtquant.errors import ConfigError, MTQuantError, Preempted, StoreError
 from mtquant.execution.numerics import numeric_environment
+from mtquant.store.files import refusals_explained
 from mtquant.store.runs import RunRecord, load_run, unit_of_run
 from mtquant.store.status import UnitError, write_error
 from mtquant.store.units import LOGGER, Done, Unit, UnitHandle, UnitResult, UnitSpec
@@ -19,8 +22,16 @@ Work = Callable[[PipelineSpec, UnitSpec, dict[str, Path], UnitHandle], UnitResul
 
 
 def read_settings(record: RunRecord) -> PipelineSpec:
-    """Return the resolved settings of a run."""
-    return PipelineSpec.model_validate_json(json.dumps(record.config))
+    """Return the resolved settings of a run. Raises `ConfigError` where this version cannot read them."""
+    try:
+        return PipelineSpec.model_validate_json(json.dumps(record.config))
+    except ValidationError as error:
+        first = error.errors()[0]
+        where = ".".join(str(part) for part in first["loc"])
+        raise ConfigError(
+            f"The settings of the run {record.run_id} do not fit this version: `{where}`: {first['msg']}. "
+            "Start a new run with `mtquant train`; units whose inputs are the same are reused."
+        ) from error
 
 
 def run_attempt(
@@ -43,7 +54,8 @@ def run_attempt(
         try:
             _perform(root, record, spec, unit, attempt, work, stop)
         except BaseException as error:
-            LOGGER.error("attempt %d of %s ended: %s", attempt, name, error, exc_info=not isinstance(error, MTQuantError))
+            unexpected = not isinstance(error, MTQuantError)
+            LOGGER.error("attempt %d of %s ended: %s", attempt, name, error, exc_info=unexpected)
             _leave_word(unit, describe(error, attempt))
             raise
         done = unit.done()
@@ -75,12 +87,13 @@ def _perform(
     upstream = {name: _upstream(root, record, name) for name in unit.spec.upstream}
     if stop():
         raise Preempted(f"Stopped before {unit.spec.name} began.")
-    environment = numeric_environment(spec)
+    environment = numeric_environment(spec.device)
     _say_where(unit, attempt, environment)
     handle = UnitHandle(unit, Streams(spec.seed), attempt, spec.checkpoint_seconds, stop, environment)
     started = time.monotonic()
     folders = {name: found.outputs for name, (found, _) in upstream.items()}
-    result = work[unit.spec.kind](spec, unit.spec, folders, handle)
+    with refusals_explained(unit.folder):
+        result = work[unit.spec.kind](spec, unit.spec, folders, handle)
     consumed = {name: done.outputs for name, (_, done) in upstream.items()}
     unit.finish(result.metrics, result.outputs, consumed, time.monotonic() - started)
 
@@ -99,9 +112,14 @@ def _say_where(unit: Unit, attempt: int, environment: dict[str, str]) -> None:
     if newest is None:
         LOGGER.info("attempt %d of %s starts at step 0", attempt, unit.spec.name)
         return
-    LOGGER.info("attempt %d of %s continues at step %d of %d", attempt, unit.spec.name, newest.step, unit.spec.total_steps)
+    total = unit.spec.total_steps
+    LOGGER.info("attempt %d of %s continues at step %d of %d", attempt, unit.spec.name, newest.step, total)
     if newest.environment != environment:
-        LOGGER.warning("the state is exact, but the result will not be bit-identical: %s then, %s now", newest.environment, environment)
+        LOGGER.warning(
+            "the state is exact, but the result will not be bit-identical: %s then, %s now",
+            newest.environment,
+            environment,
+        )
 
 
 def describe(error: BaseException, attempt: int) -> UnitError:

@@ -22,7 +22,7 @@ def run_direct(
     units: Sequence[UnitSpec],
     *,
     workers: int = 2,
-    watch: Watch = lambda states: None,
+    watch: Watch | None = None,
     tick_seconds: float = 0.25,
 ) -> list[Outcome]:
     """Run `units` in order of their upstream and return their outcomes when all went well.
@@ -32,11 +32,15 @@ def run_direct(
     """
     with run_lock(supervisor.root, supervisor.run_id), passing_signals(supervisor):
         append_event(supervisor.root, supervisor.run_id, "run-started", engine="direct")
-        outcomes = _Schedule(supervisor, units, watch, tick_seconds).run(workers)
+        outcomes = _Schedule(supervisor, units, watch or _unwatched, tick_seconds).run(workers)
         states = {outcome.name: outcome.state for outcome in outcomes}
         append_event(supervisor.root, supervisor.run_id, "run-ended", states=states)
     conclude(supervisor.run_id, outcomes, stopping=supervisor.stopping)
     return outcomes
+
+
+def _unwatched(_: Mapping[str, str]) -> None:
+    """Nobody looks."""
 
 
 class _Schedule:
@@ -104,7 +108,7 @@ def passing_signals(supervisor: Supervisor) -> Iterator[None]:
         yield
         return
 
-    def on_signal(number: int, frame: FrameType | None) -> None:
+    def on_signal(number: int, _: FrameType | None) -> None:
         # From a thread: the lock inside may be held by the code that this handler interrupted.
         again = number == signal.SIGINT and supervisor.stopping
         threading.Thread(target=supervisor.kill if again else supervisor.stop).start()

@@ -4,8 +4,6 @@ import os
 import platform
 from pathlib import Path
 
-from mtquant.config.agents import PipelineSpec
-
 THREADS_VARIABLE = "MTQUANT_THREADS"
 _POOLS = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS", "NUMEXPR_NUM_THREADS")
 
@@ -34,9 +32,9 @@ def make_torch_deterministic() -> None:
     torch.use_deterministic_algorithms(True)
 
 
-def numeric_environment(spec: PipelineSpec) -> dict[str, str]:
+def numeric_environment(device: str) -> dict[str, str]:
     """Return what a checkpoint records: identical bits are promised only where this is identical."""
-    return {"device": spec.device, "threads": str(threads()), "machine": platform.machine(), "processor": _processor()}
+    return {"device": device, "threads": str(threads()), "machine": platform.machine(), "processor": _processor()}
 
 
 def _processor() -> str:

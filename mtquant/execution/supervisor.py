@@ -11,13 +11,14 @@ from pathlib import Path
 from typing import Any
 
 from mtquant.context import STORE_VARIABLE
-from mtquant.errors import Preempted, StoreError
+from mtquant.errors import LockedError, Preempted, StoreError
 from mtquant.execution.numerics import thread_variables, threads
 from mtquant.store.files import guarded
 from mtquant.store.runs import append_event, load_run, unit_of_run
 from mtquant.store.units import Unit
 
 COMMAND = (sys.executable, "-m", "mtquant.execution.unit")
+LOCK_POLL_SECONDS = 1.0
 
 
 @dataclass(frozen=True)
@@ -37,7 +38,8 @@ class Supervisor:
 
     A child that dies by a signal, runs out of memory or is refused a system call is started again from its
     checkpoint, `retries` times in a row without progress, after waits that double. Settings, data and
-    diverged training are not tried again. Success is only what left a valid DONE.json.
+    diverged training are not tried again. Success is only what left a valid DONE.json. With `wait_for_locks` a
+    unit that another run is making is waited for instead of failing.
     """
 
     def __init__(
@@ -49,6 +51,7 @@ class Supervisor:
         retries: int = 2,
         backoff_seconds: float = 10.0,
         log_dir: Path | None = None,
+        wait_for_locks: bool = False,
     ) -> None:
         self.root = root.absolute()
         self.run_id = run_id
@@ -56,6 +59,7 @@ class Supervisor:
         self.retries = retries
         self.backoff_seconds = backoff_seconds
         self.log_dir = log_dir
+        self.wait_for_locks = wait_for_locks
         self._children: set[subprocess.Popen[bytes]] = set()
         self._guard = threading.Lock()
         self._stopping = threading.Event()
@@ -79,6 +83,10 @@ class Supervisor:
             for child in self._children:
                 child.kill()
 
+    def environment(self) -> dict[str, str]:
+        """Return the environment of a child: this store, and few threads."""
+        return os.environ | thread_variables(threads()) | {STORE_VARIABLE: str(self.root)}
+
     def run(self, name: str) -> Outcome:
         """Bring one unit to its end and return how that went; raises nothing a unit did."""
         unit = unit_of_run(self.root, load_run(self.root, self.run_id), name)
@@ -88,6 +96,8 @@ class Supervisor:
         while True:
             before = unit.checkpoints.newest_step()
             code, report = self._one(name, unit)
+            if code == LockedError.exit_code and self.wait_for_locks and not self._stopping.wait(LOCK_POLL_SECONDS):
+                continue
             outcome = self._judge(name, unit, code, report)
             transient = outcome.state == "failed" and (code < 0 or bool(report.get("transient")))
             progressed = unit.checkpoints.newest_step() != before
@@ -102,11 +112,10 @@ class Supervisor:
         """Start one process, wait for it, and return its exit code and its report."""
         arguments = [*self.command, "--run", self.run_id, "--unit", name, "--supervised"]
         arguments += ["--log-dir", str(self.log_dir)] if self.log_dir else []
-        environment = os.environ | thread_variables(threads()) | {STORE_VARIABLE: str(self.root)}
         with guarded(unit.folder, "open the log in"):
             log = (unit.folder / "unit.log").open("ab")
         with log:
-            child = self._start(arguments, environment, log)
+            child = self._start(arguments, log)
             if child is None:
                 return Preempted.exit_code, {"message": f"Stopped before {name} began."}
             append_event(self.root, self.run_id, "unit-started", unit=name, pid=child.pid)
@@ -120,7 +129,7 @@ class Supervisor:
                 self._children.discard(child)
         return code, _report(text)
 
-    def _start(self, arguments: list[str], environment: dict[str, str], log: Any) -> "subprocess.Popen[bytes] | None":
+    def _start(self, arguments: list[str], log: Any) -> "subprocess.Popen[bytes] | None":
         with self._guard:
             if self.stopping:
                 return None
@@ -129,7 +138,7 @@ class Supervisor:
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,
                 stderr=log,
-                env=environment,
+                env=self.environment(),
                 # Ctrl-C reaches the parent alone, which passes it on once.
                 start_new_session=True,
             )
@@ -152,8 +161,13 @@ class Supervisor:
 
     def _ended(self, outcome: Outcome) -> Outcome:
         append_event(
-            self.root, self.run_id, "unit-ended",
-            unit=outcome.name, state=outcome.state, exit_code=outcome.exit_code, message=outcome.message,
+            self.root,
+            self.run_id,
+            "unit-ended",
+            unit=outcome.name,
+            state=outcome.state,
+            exit_code=outcome.exit_code,
+            message=outcome.message,
         )
         return outcome
 

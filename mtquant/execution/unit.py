@@ -12,7 +12,6 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from mtquant.context import store_root
 from mtquant.execution.numerics import limit_threads
 from mtquant.execution.stop import StopFlag
 
@@ -27,6 +26,7 @@ def main(argv: Sequence[str] | None = None, work: "Mapping[str, Work] | None" = 
     stop.listen(to_parent=arguments.supervised)
     # Before numpy is imported, which reads the variables once.
     limit_threads()
+    from mtquant.context import store_root
     from mtquant.execution.attempt import describe, run_attempt
     from mtquant.store.runs import load_run, unit_of_run
 
@@ -39,7 +39,7 @@ def main(argv: Sequence[str] | None = None, work: "Mapping[str, Work] | None" = 
 
             work = WORK
         run_attempt(root, arguments.run, arguments.unit, work, stop)
-    except BaseException as error:
+    except BaseException as error:  # noqa: BLE001 - whatever it is becomes the report and the exit code
         report = describe(error, 0)
         sys.stderr.write(f"{report.message}\n")
         sys.stdout.write(json.dumps(asdict(report)) + "\n")

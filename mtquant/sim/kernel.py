@@ -142,7 +142,7 @@ def step(state: State, target: Any, bars: Bars, rules: Rules, xp: Any) -> tuple[
 
     held = state.units * per_unit
     wanted = xp.where(state.ruined[:, None], xp.zeros_like(target), target)
-    allowed, guard = _guard(state, wanted, close_now, now, unit, bars, rules, xp)
+    allowed, guard = _guard(state, wanted, close_now, contract, now, bars, rules, xp)
     allowed = xp.where(tradable, allowed, held)
 
     units = xp.where(tradable, allowed / per_unit, state.units)
@@ -194,7 +194,7 @@ class _Guard(NamedTuple):
 
 
 def _guard(
-    state: State, wanted: Any, close: Any, now: Any, unit: Any, bars: Bars, rules: Rules, xp: Any
+    state: State, wanted: Any, close: Any, contract: Any, now: Any, bars: Bars, rules: Rules, xp: Any
 ) -> tuple[Any, _Guard]:
     """Apply circuit breakers, stop-losses and limits; return allowed exposures and the rules' memory."""
     limits = rules.limits
@@ -220,7 +220,8 @@ def _guard(
         stops = xp.sum(xp.astype(hit, none.dtype), axis=1)
     factor = xp.ones_like(allowed)
     if limits.literal:
-        factor = xp.abs(close) * unit[:, None] / state.equity[:, None] / xp.clip(now[:, :, SCALE], TINY, None)
+        # notional per exposure, as a share of equity
+        factor = xp.abs(close) * contract * rules.unit_risk / xp.clip(now[:, :, SCALE], TINY, None)
         factor = xp.clip(factor, 1e-12, None)
     return project(allowed, factor, limits, xp), _Guard(day_equity, breaker, cooldown, stops)
 

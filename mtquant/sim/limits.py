@@ -52,7 +52,8 @@ def build_limits(
         max_correlation_exposure=spec.max_correlation_exposure,
         max_value_at_risk=spec.max_portfolio_var,
         unit_value_at_risk=float(norm.ppf(spec.var_confidence)) * target_volatility / float(np.sqrt(260.0)),
-        correlation=xp.asarray(correlation),
+        # a copy: torch must not share memory with a read-only array
+        correlation=xp.asarray(np.array(correlation, dtype=np.float64)),
         membership=xp.asarray(membership),
         stop=spec.joint_stop_loss if joint else spec.stop_loss,
         stop_loss=spec.stop_loss_pct,
@@ -62,11 +63,20 @@ def build_limits(
     )
 
 
+def times(x: Any, matrix: Any) -> Any:
+    """Return `[N, m]` the product of every row of `x` [N, k] with `matrix` [k, m].
+
+    One small product per row: BLAS rounds a row differently in batches of different sizes, and a row's
+    account must not depend on its neighbours.
+    """
+    return (x[:, None, :] @ matrix)[:, 0, :]
+
+
 def quadratic(x: Any, matrix: Any, xp: Any) -> Any:
     """Return x'Mx per row: `[N, k]`, `[k, k]` to `[N]`."""
     if x.shape[1] == 1:
         return x[:, 0] * x[:, 0] * matrix[0, 0]
-    return xp.sum((x @ matrix) * x, axis=1)
+    return xp.sum(times(x, matrix) * x, axis=1)
 
 
 def value_at_risk(x: Any, limits: Limits, xp: Any) -> Any:
@@ -95,9 +105,9 @@ def project(x: Any, factor: Any, limits: Limits, xp: Any) -> Any:
     cap = limits.position_cap / factor
     x = xp.clip(x, -cap, cap)
     if x.shape[1] > 1:
-        held = (xp.abs(x) * factor) @ limits.membership
+        held = times(xp.abs(x) * factor, limits.membership)
         scale = limits.sector_cap / xp.clip(held, limits.sector_cap, None)
-        x = x * (scale @ limits.membership.T)
+        x = x * times(scale, limits.membership.T)
         x = _shrink_correlated(x, limits, xp)
     risk = value_at_risk(x, limits, xp)
     return x * (limits.max_value_at_risk / xp.clip(risk, limits.max_value_at_risk, None))[:, None]

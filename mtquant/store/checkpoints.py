@@ -1,7 +1,6 @@
 """Checkpoints of a unit: written whole or not at all, verified before use, the last two kept."""
 
 import json
-import os
 import warnings
 from dataclasses import dataclass
 from pathlib import Path
@@ -67,7 +66,7 @@ class Checkpoints:
             # A checkpoint of the same step comes from an attempt that could not be read; this one replaces it.
             remove_tree(target)
             with guarded(target, "write the checkpoint"):
-                os.rename(temporary, target)
+                temporary.rename(target)
         except StoreError:
             remove_tree(temporary)
             raise
@@ -121,8 +120,12 @@ class Checkpoints:
             path.name: {"sha256": digest_file(path), "size": path.stat().st_size} for path in sorted(folder.iterdir())
         }
         manifest = {
-            "schema": SCHEMA, "step": step, "attempt": attempt, "journal_offset": self.journal.sync(),
-            "environment": environment, "files": files,
+            "schema": SCHEMA,
+            "step": step,
+            "attempt": attempt,
+            "journal_offset": self.journal.sync(),
+            "environment": environment,
+            "files": files,
         }
         return manifest | {"sha256": digest_json(manifest)}
 

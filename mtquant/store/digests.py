@@ -14,9 +14,22 @@ import numpy as np
 
 import mtquant
 from mtquant.errors import StoreError
-from mtquant.store.files import guarded
-from mtquant.store.files import write_atomic as write_atomic
+from mtquant.store.files import guarded, write_atomic
 from mtquant.types import Array
+
+__all__ = [
+    "LIBRARIES",
+    "canonical_json",
+    "code_digest",
+    "code_versions",
+    "digest_arrays",
+    "digest_bytes",
+    "digest_file",
+    "digest_json",
+    "library_versions",
+    "source_digest",
+    "write_atomic",
+]
 
 LIBRARIES = ("torch", "stable-baselines3", "gymnasium", "numpy")
 """Distributions whose exact version decides the bits of a result."""

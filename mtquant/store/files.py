@@ -11,6 +11,8 @@ from mtquant.errors import StoreError
 
 _FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 _REFUSED = (errno.EACCES, errno.EPERM, errno.EROFS)
+_NUMPY_WROTE_PART = "requested and"
+"""`ndarray.tofile` reports a full disk by words alone: `1000 requested and 12 written`."""
 
 
 @contextmanager
@@ -24,20 +26,38 @@ def guarded(path: Path, action: str, passing: tuple[type[OSError], ...] = ()) ->
     except OSError as error:
         if isinstance(error, passing):
             raise
-        where = error.filename or path
-        if error.errno in _FULL:
-            advice = (
-                "The disk, quota or file-size limit is exhausted. Free some space (`mtquant gc` lists what may go) "
-                "and run `mtquant resume`; everything written before is kept."
-            )
-        elif error.errno in _REFUSED:
-            advice = (
-                "Make the folder writable for this user, or set MTQUANT_STORE to a folder that is, "
-                "and run `mtquant resume`; nothing was lost."
-            )
-        else:
-            advice = "Check the disk and run `mtquant resume`; everything written before is kept."
-        raise StoreError(f"Could not {action} {where}: {error.strerror or error}. {advice}") from error
+        raise _explained(error, path, action) from error
+
+
+@contextmanager
+def refusals_explained(path: Path) -> Iterator[None]:
+    """Do what `guarded` does for a full disk and for missing permissions only; other errors pass."""
+    try:
+        yield
+    except OSError as error:
+        if _is_full(error) or error.errno in _REFUSED:
+            raise _explained(error, path, "write into") from error
+        raise
+
+
+def _is_full(error: OSError) -> bool:
+    return error.errno in _FULL or (error.errno is None and _NUMPY_WROTE_PART in str(error))
+
+
+def _explained(error: OSError, path: Path, action: str) -> StoreError:
+    if _is_full(error):
+        advice = (
+            "The disk, quota or file-size limit is exhausted. Free some space (`mtquant gc` lists what may go) "
+            "and run `mtquant resume`; everything written before is kept."
+        )
+    elif error.errno in _REFUSED:
+        advice = (
+            "Make the folder writable for this user, or set MTQUANT_STORE to a folder that is, "
+            "and run `mtquant resume`; nothing was lost."
+        )
+    else:
+        advice = "Check the disk and run `mtquant resume`; everything written before is kept."
+    return StoreError(f"Could not {action} {error.filename or path}: {error.strerror or error}. {advice}")
 
 
 def make_folder(path: Path) -> None:
@@ -75,7 +95,7 @@ def write_atomic(path: Path, content: bytes) -> None:
     try:
         write_durable(temporary, content)
         with guarded(path, "write"):
-            os.replace(temporary, path)
+            temporary.replace(path)
     except BaseException:
         temporary.unlink(missing_ok=True)
         raise

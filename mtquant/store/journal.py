@@ -75,7 +75,7 @@ class Journal:
     def truncate_to(self, offset: int) -> None:
         """Forget what was appended after `offset`. Raises `StoreError` where the journal is shorter."""
         if self.offset < offset:
-            raise StoreError(f"{self.path} has {self.offset} bytes where a checkpoint counted {offset}; lines were lost.")
+            raise StoreError(f"{self.path} has {self.offset} bytes, a checkpoint counted {offset}; lines were lost.")
         if self.offset > offset:
             with guarded(self.path, "truncate"), self.path.open("r+b") as file:
                 file.truncate(offset)

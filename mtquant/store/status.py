@@ -12,6 +12,8 @@ from mtquant.store.runs import RunRecord, run_holder, unit_of_run
 from mtquant.store.units import Unit
 
 ERROR = "error.json"
+_STOPPED = (Preempted.exit_code, 130)
+"""Exit codes of a clean stop and of an interrupt before one was possible."""
 STATES = ("done", "running", "stopped", "failed", "dead", "damaged", "waiting")
 """`dead`: an attempt began and its process is gone without a word; `waiting`: no attempt began."""
 
@@ -91,7 +93,7 @@ def _state(unit: Unit) -> tuple[str, str, Holder | None]:
     ended = read_error(unit)
     if ended is None:
         return "dead", "its process ended without a word; `mtquant resume` continues it", None
-    return ("stopped" if ended.exit_code == Preempted.exit_code else "failed"), ended.message, None
+    return ("stopped" if ended.exit_code in _STOPPED else "failed"), ended.message, None
 
 
 def run_status(root: Path, record: RunRecord) -> RunStatus:
@@ -114,6 +116,9 @@ def _run_state(units: tuple[UnitStatus, ...], holder: Holder | None) -> str:
         return "running" if units else "preparing"
     if not units:
         return "dead"
+    if "running" in states:
+        # The engine is gone, its children are still on their way to a checkpoint.
+        return "running"
     if states == {"done"}:
         return "done"
     for state in ("damaged", "failed"):

@@ -1,7 +1,8 @@
 """Write a planted market as the CSV files a person would bring, and its truth as one file beside them.
 
-Layout: `<split>/<history>/<instrument>.csv` (timestamp,open,high,low,close,volume), `<split>/<history>/macro.csv`
-and `truth.npz`, which only the noise-free score reads. Floats are written so that reading gives the same bits.
+Layout: `<split>/<history>/<instrument>.csv` (timestamp,open,high,low,close,volume), `<split>/<history>/macro.csv`,
+`market.json` (`timeframe`, `bars_per_year`: the planted year has 260 bars, which a calendar would not say) and
+`truth.npz`, which only the noise-free score reads. Floats are written so that reading gives the same bits.
 """
 
 import json
@@ -17,6 +18,7 @@ from mtquant.synthetic.planted import Objective, Planted, Truth
 from mtquant.synthetic.registry import LAWS
 
 TRUTH = "truth.npz"
+CLOCK = "market.json"
 COLUMNS = ("open", "high", "low", "close", "volume")
 _ARRAYS = ("alpha", "regime", "posterior", "correlation", "volatility")
 
@@ -46,6 +48,8 @@ def export_csv(planted: Planted, folder: Path) -> None:
             if market.macro_names:
                 macro = pd.DataFrame(market.macro[start:stop], index=clock, columns=list(market.macro_names))
                 macro.to_csv(target / "macro.csv", lineterminator="\n")
+    clock_says = {"timeframe": market.timeframe, "bars_per_year": market.bars_per_year}
+    (folder / CLOCK).write_text(json.dumps(clock_says) + "\n")
     save_truth(planted.truth, folder / TRUTH)
 
 

@@ -80,13 +80,14 @@ def made_result(
     )
 
 
-def made_share(phase: int, rng: np.random.Generator) -> ShareRow:
+def made_share(phase: int, rng: np.random.Generator, group: str = "") -> ShareRow:
     """Return a row of the share of the optimum with random figures."""
     a, b, c, u = rng.uniform(0.3, 0.99, 4)
     return ShareRow(
-        f"Phase {phase}", Interval(0.1 * u, 0.09 * u, 0.11 * u), Interval(a, a - 0.02, a + 0.02),
+        f"Phase {phase}" + (f", {group}" if group else ""),
+        Interval(0.1 * u, 0.09 * u, 0.11 * u), Interval(a, a - 0.02, a + 0.02),
         "the best known allocation of these specialists", 0.1 * u / a,
-        bound=Interval(b, b - 0.02, b + 0.02), bound_utility=0.1 * u / b,
+        bound=None if group else Interval(b, b - 0.02, b + 0.02), bound_utility=None if group else 0.1 * u / b,
         captured=Interval(c, c - 0.03, c + 0.03) if phase > 1 else None,
         previous="equal allocation" if phase > 1 else "", phase=phase,
     )
@@ -122,7 +123,9 @@ def made_content(
         ),
         phases=phases,
         baselines=tuple(assessor.assess(r, title=r.name.replace("_", " "), note="A rule of thumb.") for r in others),
-        shares=tuple(made_share(p, rng) for p in (1, 2, 3)) if planted else (),
+        shares=(
+            *(made_share(1, rng, group) for group in GROUPS), *(made_share(p, rng) for p in (2, 3))
+        ) if planted else (),
         promotions=(assessor.promotion(phases[1], phases[0]), assessor.promotion(phases[2], phases[1])),
         targets=judge(documented_targets(), measured_by_phase(phases)),
         curves=tuple(

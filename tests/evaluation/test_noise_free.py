@@ -67,6 +67,26 @@ def test_a_result_scores_like_its_book_and_gives_it_back(paths):
     assert score_result(short, paths.truth).bars.tolist() == [300.0] * PATHS
 
 
+def test_one_instrument_is_scored_alone(paths):
+    book = follow(build_oracle("phase1", paths), paths.market, WARMUP)
+    result = result_of(book, paths)
+    slots = np.arange(PATHS)[:, None] % 8
+    single = replace(
+        result,
+        exposure=np.take_along_axis(result.exposure, slots[None], axis=2),
+        trade=np.take_along_axis(result.trade, slots[None], axis=2),
+    )
+    found = score_result(single, paths.truth, slots=slots)
+    for k in (0, 5):
+        alone = score_book(book, paths.market, paths.truth, WARMUP, instrument=k)
+        np.testing.assert_allclose(alone.episodes[k::8], found.episodes[k::8], rtol=1e-12)
+        bars, history = np.arange(WARMUP, BARS - 1), k  # pass k holds instrument k
+        x = book[history * BARS + bars, k]
+        cost = 0.4 * np.sum(np.diff(x, prepend=0.0) ** 2)
+        edge = paths.truth.alpha[history * BARS + bars, k]
+        assert found.episodes[k] == pytest.approx(x @ edge - 0.5 * paths.objective.g * x @ x - cost)
+
+
 def test_score_is_the_stated_utility(paths):
     book = follow(build_oracle("equal", paths), paths.market, WARMUP)
     truth, total = paths.truth, 0.0

@@ -154,6 +154,18 @@ def test_simulated_moments_agree_with_the_exact_ones(fitted):
     assert constant_budgets(moments, ON.objective, common=True)[0] == pytest.approx(0.61, abs=0.05)
 
 
+def test_the_test_split_fits_nothing():
+    planted = build_planted("embedded", {"train_histories": 2, "validation_histories": 1, "test_histories": 1}, Streams(8))
+    book = follow(phase1(planted), planted.market, WARMUP)
+    test = planted.splits.test.mask(len(book))
+    spoiled = np.where(test[:, None], -book, book)
+    left, right = fit_moments(planted, book), fit_moments(planted, spoiled)
+    assert np.array_equal(left.edge, right.edge)
+    assert not np.array_equal(fit_moments(planted, book, split="test").edge, left.edge)
+    # Paths have a test split only and are fitted on all of it.
+    assert fit_moments(generate_paths(ON, Streams(8), 1, 300), np.ones((300, 8))).weight.sum() == pytest.approx(1.0)
+
+
 def test_one_bar_of_delay_costs_and_one_bar_of_sight_shows(paths):
     policy = build_oracle("joint", paths)
     prompt, late = score(policy, paths), score(delayed(policy, paths, 1), paths)

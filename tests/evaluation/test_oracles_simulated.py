@@ -8,13 +8,12 @@ from mtquant.config.instruments import InstrumentSpec, InstrumentsSpec
 from mtquant.config.risk import LimitsSpec
 from mtquant.context import Streams
 from mtquant.data.dataset import Dataset
-from mtquant.envs.engine import GameEngine
 from mtquant.envs.games.portfolio import AGENT, PortfolioGame
+from mtquant.evaluation.backtest import backtest
 from mtquant.evaluation.oracles.books import follow
 from mtquant.evaluation.oracles.noise_free import NoiseFreeScore, score_book, score_result, share
 from mtquant.evaluation.oracles.policies import PartialAdjustment, build_oracle
 from mtquant.evaluation.result import BacktestResult
-from mtquant.sim.simulator import Episode
 from mtquant.synthetic import Planted
 from mtquant.synthetic.catalogue import CATALOGUE, SYMBOLS
 from mtquant.synthetic.embedded import EmbeddedParams, generate_paths
@@ -27,12 +26,12 @@ def paths() -> Planted:
     return generate_paths(EmbeddedParams(), Streams(31), PATHS, BARS)
 
 
-def engine(planted: Planted) -> GameEngine:
-    """Return the portfolio game with the planted costs and without limits."""
+def simulate(policy: PartialAdjustment, planted: Planted) -> BacktestResult:
+    """Play every path once, with the planted costs and without limits."""
     catalogue = {s: InstrumentSpec(group=i.group, half_spread_bps=0.0) for s, i in CATALOGUE.items()}
     spec = PipelineSpec(
         catalogue=InstrumentsSpec(instruments=catalogue),
-        environment=EnvironmentSpec(instruments=SYMBOLS, costs="planted"),
+        environment=EnvironmentSpec(instruments=SYMBOLS, costs="planted", warmup_steps=WARMUP),
         limits=LimitsSpec(enabled=False),
     )
     market, truth = planted.market, planted.truth
@@ -41,34 +40,7 @@ def engine(planted: Planted) -> GameEngine:
         market, planted.splits, np.zeros((bars, count, 1), dtype=np.float32), ("none",), (0,), np.zeros(1), np.ones(1),
         truth.volatility * market.close, truth.correlation, np.zeros((bars, 5), dtype=np.float32), tuple("abcde"), True,
     )
-    return GameEngine(PortfolioGame(dataset, spec), planted.splits.test, PATHS, Streams(0).rng("unused"))
-
-
-def simulate(policy: PartialAdjustment, planted: Planted) -> tuple[BacktestResult, float]:
-    """Play every path once; return the result and the mean reward a bar."""
-    game = engine(planted)
-    starts = np.array([start for start, _ in planted.market.history_bounds()])
-    ones = np.ones(PATHS)
-    game.begin_episode(
-        Episode(starts + WARMUP, starts + BARS - 1, np.tile(np.arange(len(SYMBOLS)), (PATHS, 1)), ones, ones)
-    )
-    steps, rewards, done = [], [], np.zeros(PATHS, dtype=bool)
-    while not done.all():
-        outcome = game.play({AGENT: policy(game.observe(AGENT))})
-        steps.append(outcome.result)
-        rewards.append(outcome.rewards[AGENT])
-        done = outcome.done
-    bar = np.stack([r.t for r in steps])
-    equity = np.stack([steps[0].equity_before, *(r.equity for r in steps)])
-    none = np.zeros(bar.shape)
-    truth = planted.truth
-    result = BacktestResult(
-        "oracle", truth.symbols, truth.groups, truth.group_of, planted.market.time[bar + 1], bar,
-        np.ones(bar.shape, dtype=bool), equity, np.stack([r.gross for r in steps]), np.stack([r.cost for r in steps]),
-        np.stack([r.exposure for r in steps]), np.stack([r.trade for r in steps]), none, none,
-        none.astype(int), none.astype(int), 260.0,
-    )
-    return result, float(np.mean(rewards))
+    return backtest(PortfolioGame(dataset, spec), planted.splits.test, {AGENT: policy}, "reference")
 
 
 def frictionless(policy: PartialAdjustment, planted: Planted) -> NoiseFreeScore:
@@ -78,7 +50,7 @@ def frictionless(policy: PartialAdjustment, planted: Planted) -> NoiseFreeScore:
 @pytest.mark.parametrize("name", ["equal", "phase2", "joint", "full-information"])
 def test_the_simulator_pays_what_the_theory_says(paths, name):
     policy = build_oracle(name, paths)
-    result, _ = simulate(policy, paths)
+    result = simulate(policy, paths)
     assert result.bar.shape == (BARS - 1 - WARMUP, PATHS)
     left, right = score_result(result, paths.truth), frictionless(policy, paths)
     # Positions drift with prices between trades, which the theory leaves out: below 1 % of utility.
@@ -87,14 +59,15 @@ def test_the_simulator_pays_what_the_theory_says(paths, name):
 
 
 def test_costs_in_the_account_are_those_of_the_score(paths):
-    result, _ = simulate(build_oracle("joint", paths), paths)
+    result = simulate(build_oracle("joint", paths), paths)
     unit = result.equity[:-1] * paths.objective.unit_risk
     charged = (result.cost.sum(axis=2) / unit).sum(axis=0)
     np.testing.assert_allclose(charged, score_result(result, paths.truth).cost, rtol=1e-9)
 
 
-def test_the_reward_is_the_score_plus_noise(paths):
-    result, reward = simulate(build_oracle("joint", paths), paths)
+def test_realised_profit_is_the_score_plus_noise(paths):
+    result = simulate(build_oracle("joint", paths), paths)
     score = score_result(result, paths.truth)
-    noise = np.sqrt(score.risk.sum()) / score.bars.sum()
-    assert reward == pytest.approx(score.utility, abs=4 * noise)
+    earned = (result.returns / paths.objective.unit_risk).mean()
+    expected = (score.gross - score.cost).sum() / score.bars.sum()
+    assert earned == pytest.approx(expected, abs=4 * np.sqrt(score.risk.sum()) / score.bars.sum())

@@ -1,7 +1,6 @@
 """Checkpoints: whole or absent; every damage is found; the one before is used."""
 
 import json
-import os
 import resource
 import subprocess
 import sys
@@ -18,6 +17,10 @@ from mtquant.store.snapshot import Snapshot
 
 def snapshot(step: int) -> Snapshot:
     return Snapshot({"w": np.full(300, float(step)), "n": np.array([step])}, {"step": step, "rng": [2**100, "x"]})
+
+
+def names(folder) -> list[str]:
+    return sorted(path.name for path in folder.iterdir())
 
 
 def store(tmp_path) -> Checkpoints:
@@ -48,7 +51,7 @@ def test_there_may_be_none(tmp_path):
 
 def test_the_last_two_are_kept(tmp_path):
     filled(tmp_path, steps=(5, 10, 20, 100))
-    assert sorted(os.listdir(tmp_path / "checkpoints")) == ["000000000020", "000000000100"]
+    assert names(tmp_path / "checkpoints") == ["000000000020", "000000000100"]
 
 
 def test_the_same_step_can_be_written_again(tmp_path):
@@ -58,7 +61,9 @@ def test_the_same_step_can_be_written_again(tmp_path):
 
 
 @pytest.mark.parametrize("name", ["arrays.safetensors", "values.json", "MANIFEST.json"])
-@pytest.mark.parametrize("damage", ["missing", "empty", "short", "longer", "flipped first", "flipped middle", "flipped last"])
+@pytest.mark.parametrize(
+    "damage", ["missing", "empty", "short", "longer", "flipped first", "flipped middle", "flipped last"]
+)
 def test_every_damage_is_found_and_the_one_before_is_used(tmp_path, name, damage):
     found = filled(tmp_path)
     path = tmp_path / "checkpoints" / "000000000020" / name
@@ -75,7 +80,7 @@ def test_every_damage_is_found_and_the_one_before_is_used(tmp_path, name, damage
         good = found.latest()
     assert good.step == 10
     assert good.load().values["step"] == 10
-    assert os.listdir(tmp_path / "quarantine") == ["000000000020-1"]
+    assert names(tmp_path / "quarantine") == ["000000000020-1"]
     assert found.latest().step == 10, "the damaged one must be gone for good"
 
 
@@ -124,7 +129,7 @@ def dying(real):
         return real(*args, **kwargs)
     return call
 if seam == "rename":
-    os.rename = dying(os.rename)
+    Path.rename = dying(Path.rename)
 else:
     setattr(checkpoints, seam, dying(getattr(checkpoints, seam)))
     from mtquant.store import snapshot
@@ -133,8 +138,16 @@ else:
 store = Checkpoints(root / "checkpoints", root / "quarantine", Journal(root / "metrics.jsonl"))
 store.save(30, Snapshot({"w": np.zeros(3)}, {"step": 30}), 2)
 """
-SEAMS = [("write_durable", 1), ("write_durable", 2), ("write_durable", 3), ("digest_file", 1), ("rename", 1),
-         ("sync_folder", 1), ("sync_folder", 2), ("remove_tree", 2)]
+SEAMS = [
+    ("write_durable", 1),
+    ("write_durable", 2),
+    ("write_durable", 3),
+    ("digest_file", 1),
+    ("rename", 1),
+    ("sync_folder", 1),
+    ("sync_folder", 2),
+    ("remove_tree", 2),
+]
 
 
 @pytest.mark.parametrize(("seam", "count"), SEAMS)
@@ -156,7 +169,7 @@ def test_a_full_disk_is_reported_and_loses_nothing(tmp_path):
             found.save(30, Snapshot({"w": np.zeros(100_000)}, {}), attempt=1)
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
-    assert sorted(os.listdir(tmp_path / "checkpoints")) == ["000000000010", "000000000020"]
+    assert names(tmp_path / "checkpoints") == ["000000000010", "000000000020"]
     assert found.latest().step == 20
     found.save(30, snapshot(30), attempt=1)
     assert found.latest().step == 30

@@ -21,7 +21,7 @@ from mtquant.store.digests import (
 )
 
 JSON = st.recursive(
-    st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False, allow_infinity=False) | st.text("aé0\"\\\n"),
+    st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False, allow_infinity=False) | st.text('aé0"\\\n'),
     lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text("abé", max_size=3), inner, max_size=3),
     max_leaves=10,
 )
@@ -56,7 +56,9 @@ def test_canonical_json_refuses_what_is_no_number(value):
 
 ARRAYS = st.dictionaries(
     st.text("abc", min_size=1, max_size=3),
-    hnp.arrays(st.sampled_from(["<f8", "<f4", "<i8", "|b1"]), hnp.array_shapes(min_dims=0, max_dims=3, min_side=0, max_side=3)),
+    hnp.arrays(
+        st.sampled_from(["<f8", "<f4", "<i8", "|b1"]), hnp.array_shapes(min_dims=0, max_dims=3, min_side=0, max_side=3)
+    ),
     min_size=1,
     max_size=3,
 )
@@ -67,7 +69,9 @@ def test_array_digest_ignores_layout_and_order_of_names(arrays):
     expected = digest_arrays(arrays)
     assert digest_arrays(dict(reversed(arrays.items()))) == expected
     assert digest_arrays({name: np.array(array, order="F") for name, array in arrays.items()}) == expected
-    assert digest_arrays({name: array.astype(array.dtype.newbyteorder(">")) for name, array in arrays.items()}) == expected
+    assert (
+        digest_arrays({name: array.astype(array.dtype.newbyteorder(">")) for name, array in arrays.items()}) == expected
+    )
 
 
 @given(ARRAYS, st.data())

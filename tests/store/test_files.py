@@ -6,7 +6,7 @@ import os
 import pytest
 
 from mtquant.errors import StoreError
-from mtquant.store.files import guarded, make_folder, quarantine, write_atomic, write_new
+from mtquant.store.files import guarded, make_folder, quarantine, refusals_explained, write_atomic, write_new
 
 
 def test_replacing_is_whole_or_not_at_all(tmp_path, monkeypatch):
@@ -21,15 +21,20 @@ def test_replacing_is_whole_or_not_at_all(tmp_path, monkeypatch):
         with pytest.raises(StoreError, match="exhausted"):
             write_atomic(path, b"new")
     assert path.read_bytes() == b"old"
-    assert os.listdir(tmp_path) == ["f"], "no temporary file may stay"
+    assert [found.name for found in tmp_path.iterdir()] == ["f"], "no temporary file may stay"
     write_atomic(path, b"new")
     assert path.read_bytes() == b"new"
 
 
 @pytest.mark.parametrize(
     ("code", "advice"),
-    [(errno.ENOSPC, "mtquant gc"), (errno.EDQUOT, "mtquant gc"), (errno.EACCES, "MTQUANT_STORE"), (errno.EROFS, "MTQUANT_STORE"),
-     (errno.EIO, "Check the disk")],
+    [
+        (errno.ENOSPC, "mtquant gc"),
+        (errno.EDQUOT, "mtquant gc"),
+        (errno.EACCES, "MTQUANT_STORE"),
+        (errno.EROFS, "MTQUANT_STORE"),
+        (errno.EIO, "Check the disk"),
+    ],
 )
 def test_refusals_name_the_path_and_what_to_do(tmp_path, code, advice):
     with pytest.raises(StoreError, match=advice) as caught, guarded(tmp_path / "f", "write"):
@@ -45,6 +50,14 @@ def test_other_errors_pass(tmp_path):
         (tmp_path / "f").read_bytes()
     with pytest.raises(StoreError), guarded(tmp_path, "read"):
         (tmp_path / "f").read_bytes()
+
+
+def test_work_that_meets_a_full_disk_is_explained_and_other_errors_are_not(tmp_path):
+    for error in (OSError(errno.ENOSPC, "No space left"), OSError("1000 requested and 12 written")):
+        with pytest.raises(StoreError, match="exhausted"), refusals_explained(tmp_path):
+            raise error
+    with pytest.raises(ConnectionError), refusals_explained(tmp_path):
+        raise ConnectionError("reset")
 
 
 def test_a_file_in_the_way_of_a_folder(tmp_path):

@@ -34,9 +34,9 @@ def other(tmp_path):
 
 
 def test_the_second_is_told_who_holds_it(tmp_path, other):
-    with pytest.raises(LockedError, match=rf"The unit x is held by pid {other.pid} on .* since 20"):
-        with locked(tmp_path / "lock", "The unit x"):
-            raise AssertionError("entered")
+    refused = pytest.raises(LockedError, match=rf"The unit x is held by pid {other.pid} on .* since 20")
+    with refused, locked(tmp_path / "lock", "The unit x"):
+        raise AssertionError("entered")
     assert holder_of(tmp_path / "lock").pid == other.pid
 
 

@@ -4,6 +4,7 @@ import os
 import subprocess
 import sys
 from datetime import UTC, datetime
+from pathlib import Path
 
 import pytest
 
@@ -50,6 +51,12 @@ def test_the_record_comes_back(tmp_path, record):
     assert load_run(tmp_path) == record
     assert load_run(tmp_path, record.run_id[:-2]) == record
     assert list_runs(tmp_path) == [record.run_id]
+
+
+@pytest.mark.skipif(not Path("/sys/kernel").is_dir(), reason="needs a folder that nobody may write to")
+def test_a_store_that_cannot_be_written_is_refused_with_advice():
+    with pytest.raises(StoreError, match=r"/sys/.*set MTQUANT_STORE to a folder"):
+        create_run(Path("/sys/mtquant"), [], {}, "direct")
 
 
 def test_unknown_and_ambiguous_names_are_refused(tmp_path, record):
@@ -111,7 +118,9 @@ def test_status_follows_the_folders(tmp_path, record):
 
 
 def test_recording_a_run_imports_nothing_heavy():
-    code = "import sys, mtquant.store.runs, mtquant.store.status; print([m for m in sys.modules if m.split('.')[0] in " \
+    code = (
+        "import sys, mtquant.store.runs, mtquant.store.status; print([m for m in sys.modules if m.split('.')[0] in "
         "('torch', 'pandas', 'prefect', 'mlflow', 'scipy', 'gymnasium')])"
+    )
     found = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert found.stdout.strip() == "[]"

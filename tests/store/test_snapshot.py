@@ -36,7 +36,13 @@ def test_what_is_read_equals_what_was_written(tmp_path, arrays, values):
 
 def test_other_memory_layouts_are_not_scrambled(tmp_path):
     array = np.arange(24.0).reshape(2, 3, 4)
-    views = {"t": array.T, "step": array[:, ::2], "back": array[::-1], "f": np.asfortranarray(array), "scalar": array[0, 0, 1]}
+    views = {
+        "t": array.T,
+        "step": array[:, ::2],
+        "back": array[::-1],
+        "f": np.asfortranarray(array),
+        "scalar": array[0, 0, 1],
+    }
     Snapshot(views, {}).write(tmp_path)
     for name, back in Snapshot.read(tmp_path).arrays.items():
         np.testing.assert_array_equal(back, views[name])
@@ -53,7 +59,12 @@ def test_the_state_of_a_generator_comes_back(tmp_path):
 
 @pytest.mark.parametrize(
     ("values", "where"),
-    [({"a": (1, 2)}, "values.a"), ({"a": [{1: 2}]}, r"values.a\[0\]"), ({"n": np.int64(3)}, "values.n"), ({"s": {1}}, "values.s")],
+    [
+        ({"a": (1, 2)}, "values.a"),
+        ({"a": [{1: 2}]}, r"values.a\[0\]"),
+        ({"n": np.int64(3)}, "values.n"),
+        ({"s": {1}}, "values.s"),
+    ],
 )
 def test_values_that_json_would_change_are_refused(tmp_path, values, where):
     with pytest.raises(TypeError, match=where):

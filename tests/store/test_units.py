@@ -11,7 +11,9 @@ from mtquant.errors import LockedError, StoreError
 from mtquant.store.snapshot import Snapshot
 from mtquant.store.units import Unit, UnitHandle, UnitSpec, read_spec, stored_units
 
-SPEC = UnitSpec("phase1-forex", "phase1", "forex", {"schema": 1, "seed": 0, "config": {"a": [1, 2]}}, ("dataset-market",), 100)
+SPEC = UnitSpec(
+    "phase1-forex", "phase1", "forex", {"schema": 1, "seed": 0, "config": {"a": [1, 2]}}, ("dataset-market",), 100
+)
 
 
 @pytest.fixture
@@ -29,7 +31,9 @@ def completed(unit):
     unit.begin_attempt()
     (unit.outputs / "forex").mkdir()
     (unit.outputs / "forex/weights").write_bytes(b"abc")
-    unit.finish({"sharpe": 1.5, "undefined": float("nan")}, {"forex/weights": "00"}, {"dataset-market": {"x": "11"}}, 2.0)
+    unit.finish(
+        {"sharpe": 1.5, "undefined": float("nan")}, {"forex/weights": "00"}, {"dataset-market": {"x": "11"}}, 2.0
+    )
     return unit
 
 
@@ -52,7 +56,12 @@ def test_the_description_comes_back_and_damage_is_seen(unit):
 def test_done_comes_back(unit):
     assert unit.done() is None
     done = completed(unit).verify()
-    assert (done.unit_key, done.attempts, done.metrics["sharpe"], done.outputs) == (SPEC.key, 1, 1.5, {"forex/weights": "00"})
+    assert (done.unit_key, done.attempts, done.metrics["sharpe"], done.outputs) == (
+        SPEC.key,
+        1,
+        1.5,
+        {"forex/weights": "00"},
+    )
     assert np.isnan(done.metrics["undefined"])
     assert done.consumed == {"dataset-market": {"x": "11"}}
     assert set(done.files) == {"forex/weights"}

@@ -1,6 +1,7 @@
 """Exported files hold the same bits."""
 
 import csv
+import json
 
 import numpy as np
 import pytest
@@ -8,7 +9,7 @@ import pytest
 from mtquant.context import Streams
 from mtquant.errors import ConfigError, DataError
 from mtquant.synthetic import build_planted
-from mtquant.synthetic.export import TRUTH, export_csv, load_truth
+from mtquant.synthetic.export import CLOCK, TRUTH, export_csv, load_truth
 
 TINY = {"train_histories": 2, "validation_histories": 1, "test_histories": 1, "history_bars": 40}
 
@@ -41,6 +42,11 @@ def test_bars_and_macro_columns_come_back_bit_for_bit(planted, tmp_path):
             assert tuple(header[1:]) == planted.market.macro_names
             found = np.array([[float(v) for v in line[1:]] for line in lines])
             assert np.array_equal(found, planted.market.macro[start:stop])
+
+
+def test_the_clock_says_how_long_a_year_is(planted, tmp_path):
+    export_csv(planted, tmp_path)
+    assert json.loads((tmp_path / CLOCK).read_text()) == {"timeframe": "D1", "bars_per_year": 260.0}
 
 
 def test_truth_comes_back(planted, tmp_path):

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from mtquant.agents.learning.critic import CentralCritic
 from mtquant.agents.learning.gradient_coordination import GradientCoordinationSystem
-from mtquant.agents.learning.ppo import advantages, normalise, ppo_losses, surrogate
+from mtquant.agents.learning.ppo import advantages, noise_variates, normalise, ppo_losses, surrogate, without_noise
 from mtquant.agents.learning.state import (
     Parts,
     capture_module,
@@ -36,6 +36,17 @@ class Choice(NamedTuple):
     """[B]"""
     value: Float32
     """[B, streams]"""
+    mean: Float32
+    """[B] mean of the first action, clipped to its bounds."""
+
+
+class Exposed(NamedTuple):
+    """What the bar after a choice brought to positions; B samples each."""
+
+    shock: Float32
+    """[B] price move in volatilities."""
+    state: Float32
+    """[B, m] what the position of the next bars depends on, known before the choice."""
 
 
 class Rollout(NamedTuple):
@@ -50,6 +61,8 @@ class Rollout(NamedTuple):
     target: Tensor
     """[S B, streams] returns."""
     explained_variance: float
+    noise_removed: float
+    """Share of the advantages' variance that was market noise, NaN where nothing was subtracted."""
 
 
 class UpdateSettings(NamedTuple):
@@ -71,10 +84,11 @@ class JointLearner:
 
     def __init__(
         self, name: str, policy: ActorCriticPolicy, critic: CentralCritic, coordination: GradientCoordinationSystem, *,
-        streams: int, per_row: int, gamma: float, lam: float, weight_decay: float,
+        streams: int, per_row: int, persistence: Sequence[float], gamma: float, lam: float, weight_decay: float,
     ) -> None:
         self.name, self.policy, self.critic, self.coordination = name, policy, critic, coordination
         self.streams, self.per_row, self.gamma, self.lam = streams, per_row, gamma, lam
+        self.persistence = tuple(persistence)
         self.actor_parameters: list[nn.Parameter] = [
             *policy.mlp_extractor.policy_net.parameters(), *policy.action_net.parameters(), policy.log_std,
         ]
@@ -83,6 +97,7 @@ class JointLearner:
         self.steps: list[Choice] = []
         self.rewards: list[Float32] = []
         self.starts: list[Bool] = []
+        self.exposed: list[Exposed] = []
 
     def choose(self, observation: Float32, central: Float32) -> Float32:
         """Sample actions `[B, a]` for observations `[B, d]` and remember the choice."""
@@ -92,7 +107,8 @@ class JointLearner:
             action = distribution.get_actions()
             log_prob = distribution.log_prob(action)
             value = self.critic(seen, around)
-        self.steps.append(Choice(observation, central, action.numpy(), log_prob.numpy(), value.numpy()))
+            mean = torch.clamp(distribution.mode()[:, 0], -1.0, 1.0)
+        self.steps.append(Choice(observation, central, action.numpy(), log_prob.numpy(), value.numpy(), mean.numpy()))
         return self.steps[-1].action
 
     def value(self, observation: Float32, central: Float32) -> Float32:
@@ -101,9 +117,11 @@ class JointLearner:
             out: Float32 = self.critic(torch.from_numpy(observation), torch.from_numpy(central)).numpy()
         return out
 
-    def pay(self, reward: Float32, start: Bool) -> None:
+    def pay(self, reward: Float32, start: Bool, exposed: Exposed | None = None) -> None:
         """Add the rewards `[B, streams]` of the last choice; `start` [N]: it was its episode's first."""
         self.rewards.append(reward.astype(np.float32))
+        if exposed is not None:
+            self.exposed.append(exposed)
         self.starts.append(np.repeat(start, self.per_row))
 
     def finish(self, last_value: Float32, last_done: Bool) -> Rollout:
@@ -114,14 +132,31 @@ class JointLearner:
             self.gamma, self.lam,
         )
         target = advantage + value
+        removed = self._remove_noise(advantage, last_done)
         spread = float(target[..., 0].var())
         explained = 1.0 - float((target[..., 0] - value[..., 0]).var()) / spread if spread > 0 else float("nan")
         flat = [torch.from_numpy(np.concatenate([getattr(s, n) for s in self.steps])) for n in Choice._fields[:4]]
         streams = advantage.shape[-1]
         scaled = torch.from_numpy(advantage.reshape(-1, streams))
         scaled = torch.stack([normalise(scaled[:, i]) for i in range(streams)], dim=1)
-        self.steps, self.rewards, self.starts = [], [], []
-        return Rollout(*flat, scaled, torch.from_numpy(target.reshape(-1, streams)), explained)
+        self.steps, self.rewards, self.starts, self.exposed = [], [], [], []
+        return Rollout(*flat, scaled, torch.from_numpy(target.reshape(-1, streams)), explained, removed)
+
+    def _remove_noise(self, advantage: Float32, last_done: Bool) -> float:
+        """Subtract the market's noise from `advantage` in place; return the share of variance it was."""
+        if not self.exposed:
+            return float("nan")
+        shock = np.stack([e.shock for e in self.exposed])
+        state = np.stack([e.state for e in self.exposed])
+        mean = np.stack([step.mean for step in self.steps])[..., None]
+        discount = self.gamma * self.lam
+        variates = noise_variates(
+            shock, np.concatenate([state, mean * state[..., :1]], axis=-1), np.stack(self.starts),
+            np.repeat(last_done, self.per_row), [discount * share for share in self.persistence],
+        )
+        before = float(advantage[..., 0].var())
+        advantage[:] = without_noise(advantage, variates)
+        return 1.0 - float(advantage[..., 0].var()) / before
 
     def update(self, rollouts: Sequence[Rollout], settings: UpdateSettings, rates: tuple[float, float]) -> dict[str, float]:
         """Take gradient steps on the samples of `rollouts`; `rates` are the actor's and critic's step sizes."""

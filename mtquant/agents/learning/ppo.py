@@ -1,5 +1,6 @@
 """The clipped surrogate of PPO (Schulman et al., 2017) as pure functions."""
 
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -64,4 +65,36 @@ def advantages(
         delta = reward[step] + gamma * following * goes_on - value[step]
         last = delta + gamma * lam * goes_on * last
         out[step] = last
+    return out
+
+
+def noise_variates(
+    shock: Float32, state: Float32, start: Bool, last_done: Bool, decays: Sequence[float]
+) -> Float32:
+    """Return `[S, B, m len(decays)]` products of `state` [S, B, m] and decayed sums of later `shock` [S, B].
+
+    sum_k decay^k shock_{t+k} state_t within the episode. Price moves do not depend on actions and `state`
+    is known before the action is drawn, so any combination of these may be subtracted from an advantage
+    without biasing the policy gradient (input-dependent baseline: Mao et al., 2019). `start` and
+    `last_done` as in `advantages`.
+    """
+    count = len(decays)
+    rates = np.asarray(decays, dtype=np.float32)
+    sums = np.zeros((*shock.shape, count), dtype=np.float32)
+    running = np.zeros((shock.shape[1], count), dtype=np.float32)
+    for step in reversed(range(len(shock))):
+        ends = last_done if step == len(shock) - 1 else start[step + 1]
+        running = shock[step][:, None] + rates * np.where(ends, 0.0, 1.0).astype(np.float32)[:, None] * running
+        sums[step] = running
+    return (state[..., :, None] * sums[..., None, :]).reshape(*shock.shape, -1)
+
+
+def without_noise(advantage: Float32, variates: Float32) -> Float32:
+    """Return `advantage` [S, B, streams] less its least-squares fit on `variates` [S, B, m] (control variates)."""
+    flat = variates.reshape(-1, variates.shape[-1]).astype(np.float64)
+    values = advantage.reshape(-1, advantage.shape[-1]).astype(np.float64)
+    gram = flat.T @ flat
+    ridge = 1e-6 * np.trace(gram) / len(gram) * np.eye(len(gram))
+    weights = np.linalg.solve(gram + ridge, flat.T @ (values - values.mean(axis=0)))
+    out: Float32 = (values - flat @ weights).reshape(advantage.shape).astype(np.float32)
     return out

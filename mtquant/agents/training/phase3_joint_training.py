@@ -10,7 +10,7 @@ from mtquant.agents.bundle import PolicyBundle
 from mtquant.agents.learning.aggregators import build_aggregator
 from mtquant.agents.learning.critic import CentralCritic
 from mtquant.agents.learning.gradient_coordination import GradientCoordinationSystem
-from mtquant.agents.learning.joint import JointLearner, Rollout, UpdateSettings
+from mtquant.agents.learning.joint import Exposed, JointLearner, Rollout, UpdateSettings
 from mtquant.agents.learning.state import capture_rng, restore_rng, seed_everything
 from mtquant.agents.training.curriculum_learning import AdvancedCurriculumLearning
 from mtquant.config.agents import PipelineSpec
@@ -123,6 +123,7 @@ class Phase3JointTrainer:
             learners[agent] = JointLearner(
                 agent, bundle.policy, critic, GradientCoordinationSystem(aggregator),
                 streams=streams, per_row=1 if meta else len(bundle.instruments),
+                persistence=(1.0, 0.5 ** (1.0 / 6.0), 1.0 - self.spec.environment.adjustment_rate),
                 gamma=self.spec.phase2.ppo.gamma if meta else phase.gamma,
                 lam=phase.gae_lambda, weight_decay=0.0 if meta else phase.weight_decay,
             )
@@ -143,7 +144,9 @@ class Phase3JointTrainer:
             for group in game.members:
                 chosen = learners[group].choose(*_inputs(env, game, group))
                 env.say(group, chosen.reshape(env.rows, -1))
+            states = {g: game.noise_state(env.engine.table, g) for g in game.members}
             outcome = env.step()
+            shocks = game.shocks(outcome.result.t)
             cut = outcome.done & ~outcome.terminated
             result = outcome.result
             marginal, own = game.difference(result), game.own(result)
@@ -154,7 +157,9 @@ class Phase3JointTrainer:
             for group, slots in game.members.items():
                 paid = np.stack([marginal[:, slots].reshape(-1), own[:, slots].reshape(-1)], axis=1)
                 learner = learners[group]
-                learner.pay(paid[:, : learner.streams] + self._bootstrap(env, game, learner, cut), self._start)
+                exposed = Exposed(shocks[:, slots].reshape(-1).astype(np.float32), states[group])
+                paid = paid[:, : learner.streams] + self._bootstrap(env, game, learner, cut)
+                learner.pay(paid, self._start, exposed if self.phase.noise_baseline else None)
             if (bar + 1) % every == 0:
                 learners[META].pay(meta_reward[:, None] + self._bootstrap(env, game, learners[META], cut), meta_start)
             env.restart(outcome.done)
@@ -187,12 +192,12 @@ class Phase3JointTrainer:
                 phase.n_epochs, phase.n_minibatches, phase.clip_range, phase.max_grad_norm,
                 index < phase.critic_warmup_rollouts,
             )
-            explained = pending[agent][-1].explained_variance
+            explained, removed = pending[agent][-1].explained_variance, pending[agent][-1].noise_removed
             found = learner.update(pending[agent], settings, (rate, critic_rate))
             pending[agent] = []
             if phase.adaptive_learning_rates and "approx_kl" in found:
                 learner.coordination.adaptive_learning_rates({agent: found["approx_kl"]})
-            metrics |= {f"{agent}/{n}": v for n, v in (found | {"explained_variance": explained}).items()}
+            metrics |= {f"{agent}/{n}": v for n, v in (found | {"explained_variance": explained, "noise_removed": removed}).items()}
             if not all(bool(torch.isfinite(p).all()) for p in learner.actor_parameters):
                 raise TrainingError(
                     f"Joint training diverged: a weight of `{agent}` is not finite after rollout {index + 1}. "

@@ -1,6 +1,6 @@
 """Phases 2 and 3: meta-controller and specialists run one portfolio together.
 
-Each specialist keeps a book in own units, x in [-1, 1]; the portfolio holds budget x book. The meta
+Each specialist keeps a book in own units, as if it traded alone; the portfolio holds budget x book. The meta
 speaks first, every `decision_bars` bars; specialists follow in every bar and, where `context` is on,
 see their budget and what their peers see and hold.
 """
@@ -19,8 +19,8 @@ from mtquant.envs.multi_agent import MultiAgentVecEnv
 from mtquant.envs.spaces import ActionMap, BudgetMap, ObservationLayout
 from mtquant.envs.specialist_view import SpecialistView
 from mtquant.sim.kernel import StepResult
-from mtquant.sim.limits import quadratic
-from mtquant.types import Array, Bool, Float
+from mtquant.sim.limits import quadratic, times
+from mtquant.types import Array, Bool, Float, Int
 
 META = "meta"
 META_BOUND = 6.0
@@ -55,6 +55,7 @@ class JointGame(MarketGame):
         self.reward_fn = build_reward(reward or spec.phase2.reward, self.unit_risk)
         self.aversion = spec.phase3.reward.risk_aversion * self.unit_risk
         self.rate = spec.environment.adjustment_rate
+        self.range = spec.environment.target_range
 
     def memory(self, rows: int) -> dict[str, Array]:
         """Return books and profits at zero and budgets at the middle of their range."""
@@ -124,7 +125,7 @@ class JointGame(MarketGame):
             wanted = table.said.get(group)
             if wanted is not None:
                 books = memory["books"][:, slots]
-                memory["books"][:, slots] = books + self.rate * (wanted - books)
+                memory["books"][:, slots] = books + self.rate * (self.range * wanted - books)
         memory["age"] = memory["age"] + 1
         out: Float = memory["budgets"][:, self.group_of] * memory["books"]
         return out
@@ -153,8 +154,25 @@ class JointGame(MarketGame):
         """
         x = result.exposure
         net = (result.gross - result.cost) / (result.equity_before * self.unit_risk)[:, None]
-        cross = x @ self.dataset.correlation
+        cross = times(x, self.dataset.correlation)
         return net - 0.5 * self.aversion * x * (2.0 * cross - x)
+
+    def shocks(self, t: Int) -> Float:
+        """Return `[N, K]` the price moves from the close of t to the close of t + 1, in volatilities known at t."""
+        close, scale = self.dataset.market.close, self.dataset.point_volatility
+        return (close[t + 1] - close[t]) / scale[t]
+
+    def noise_state(self, table: Table, group: str) -> Array:
+        """Return `[N m, 2 + S]` budget, budget x book and budget x signals of a group's instruments.
+
+        What later positions depend on before the action is drawn; see `learning.ppo.noise_variates`.
+        """
+        slots = self.members[group]
+        budget = self.budgets(table)[0][:, self.group_of[slots]]
+        seen = self.view.signals_at(table.sim.state.t, slots)
+        state = np.concatenate([budget[..., None], (budget * table.memory["books"][:, slots])[..., None],
+                                budget[..., None] * seen], axis=2, dtype=np.float32)
+        return state.reshape(-1, state.shape[2])
 
     def central(self, table: Table) -> Array:
         """Return `[N, 2 K + G]` what a centralised critic sees beside an observation: exposures, books, budgets."""

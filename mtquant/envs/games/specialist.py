@@ -14,7 +14,7 @@ from mtquant.types import Array, Float, Int
 
 
 class SpecialistGame(MarketGame):
-    """One agent, named like its group. Its action in [-1, 1] is the exposure it moves towards.
+    """One agent, named like its group. Its action in [-1, 1] times `target_range` is the exposure it moves towards.
 
     Every bar the exposure goes `adjustment_rate` of the way from the present to the target.
     """
@@ -28,6 +28,7 @@ class SpecialistGame(MarketGame):
         self.view = SpecialistView(dataset, spec)
         self.reward_fn = build_reward(reward or spec.phase1.reward, self.unit_risk)
         self.rate = spec.environment.adjustment_rate
+        self.range = spec.environment.target_range
 
     @property
     def slots(self) -> int:
@@ -47,7 +48,7 @@ class SpecialistGame(MarketGame):
         return self.view.layout
 
     def actions(self, agent: str) -> ActionMap:
-        """Return one target exposure in [-1, 1]."""
+        """Return one target in [-1, 1]."""
         return ActionMap(1, -1.0, 1.0)
 
     def observe(self, agent: str, table: Table) -> Array:
@@ -59,7 +60,7 @@ class SpecialistGame(MarketGame):
         """Return the exposure after one partial adjustment."""
         held = table.sim.exposure()
         wanted = table.said.get(self.agents[0])
-        return held if wanted is None else held + self.rate * (wanted - held)
+        return held if wanted is None else held + self.rate * (self.range * wanted - held)
 
     def reward(self, table: Table, result: StepResult) -> dict[str, Float]:
         """Return the reward of `spec.phase1.reward`."""

@@ -14,7 +14,7 @@ from mtquant.evaluation.oracles.books import changes, scored_bars
 from mtquant.evaluation.result import BacktestResult
 from mtquant.evaluation.statistics import Interval, ratio_of_means
 from mtquant.synthetic.planted import Objective, Truth
-from mtquant.types import Float
+from mtquant.types import Float, Int
 
 
 @dataclass(frozen=True)
@@ -61,32 +61,48 @@ class NoiseFreeScore:
         return float(self.cost.sum() / self.gross.sum()) if self.gross.sum() else float("nan")
 
 
-def score_result(result: BacktestResult, truth: Truth, volatility_ratio: Float | None = None) -> NoiseFreeScore:
+def score_result(
+    result: BacktestResult, truth: Truth, volatility_ratio: Float | None = None, slots: Int | None = None
+) -> NoiseFreeScore:
     """Score a backtest; every pass is an episode.
 
     volatility_ratio [K]: true over estimated volatility (`volatility_ratio`), where exposures were measured with an
-    estimate.
+    estimate. slots [N, 1]: the instrument of each pass, for backtests of one instrument per row.
     """
     ratio = np.ones(len(truth.symbols)) if volatility_ratio is None else volatility_ratio
-    return _score(result.exposure * ratio, result.trade, truth.alpha[result.bar], result.alive.astype(float), truth)
+    alive = result.alive.astype(np.float64)
+    if slots is None:
+        return _score(result.exposure * ratio, result.trade, truth.alpha[result.bar], alive, truth)
+    alpha = truth.alpha[result.bar, slots[:, 0]][:, :, None]
+    return _score(result.exposure * ratio[slots], result.trade, alpha, alive, truth, np.eye(1))
 
 
-def score_book(book: Float, market: Market, truth: Truth, warmup: int) -> NoiseFreeScore:
-    """Score exposures `[T, K]` decided at each bar; every history is an episode."""
+def score_book(
+    book: Float, market: Market, truth: Truth, warmup: int, instrument: int | None = None
+) -> NoiseFreeScore:
+    """Score exposures `[T, K]` decided at each bar; every history is an episode.
+
+    With `instrument`, that one's book alone, as if nothing else were held.
+    """
     bounds = market.history_bounds()
     length = bounds[0][1] - bounds[0][0]
+    picked = slice(None) if instrument is None else slice(instrument, instrument + 1)
 
     def columns(values: Float) -> Float:
         return np.swapaxes(values.reshape(len(bounds), length, *values.shape[1:]), 0, 1)
 
-    inside = scored_bars(market, warmup).astype(float)
-    return _score(columns(book), columns(changes(market, book)), columns(truth.alpha), columns(inside), truth)
+    held, traded, alpha = (columns(v)[:, :, picked] for v in (book, changes(market, book), truth.alpha))
+    inside = columns(scored_bars(market, warmup).astype(np.float64))
+    return _score(held, traded, alpha, inside, truth, None if instrument is None else np.eye(1))
 
 
-def _score(exposure: Float, trade: Float, alpha: Float, alive: Float, truth: Truth) -> NoiseFreeScore:
+def _score(
+    exposure: Float, trade: Float, alpha: Float, alive: Float, truth: Truth, correlation: Float | None = None
+) -> NoiseFreeScore:
     """Sum `[S, N, K]` positions over the bars where `alive [S, N]`."""
+    risk_of = truth.correlation if correlation is None else correlation
     gross = np.einsum("snk,snk,sn->n", exposure, alpha, alive)
-    risk = np.einsum("snk,snk,sn->n", exposure @ truth.correlation, exposure, alive)
+    risk = np.einsum("snk,snk,sn->n", exposure @ risk_of, exposure, alive)
     cost = 0.5 * truth.objective.impact * np.einsum("snk,snk,sn->n", trade, trade, alive)
     return NoiseFreeScore(gross, risk, cost, alive.sum(axis=0), truth.objective)
 

@@ -123,9 +123,15 @@ def constant_reference(planted: Planted, books: Float, moments: Moments, common:
 
 
 def fit_moments(planted: Planted, books: Float, warmup: int = WARMUP, split: str | None = None) -> Moments:
-    """Estimate the moments of specialists' books `[T, K]` by true regime, on one split or on all bars."""
+    """Estimate the moments of specialists' books `[T, K]` by true regime.
+
+    Uses `split`, or by default train and validation together; evaluation paths, which have neither, use all bars.
+    """
     bars = len(planted.market.time)
-    inside = np.ones(bars, dtype=bool) if split is None else planted.splits[split].mask(bars)
+    chosen = [planted.splits[name].mask(bars) for name in ((split,) if split else ("train", "validation"))]
+    inside = np.logical_or.reduce(chosen)
+    if split is None and not inside.any():
+        inside = np.ones(bars, dtype=bool)
     return book_moments(planted.truth, planted.market, books, inside, warmup)
 
 

@@ -1,0 +1,5 @@
+"""`python -m mtquant.cli` is `mtquant`."""
+
+from mtquant.cli import main
+
+main()

@@ -1,0 +1,76 @@
+"""`evaluate`, `export` and `sync`: results of a finished training, made or published again."""
+
+from typing import Annotated
+
+import typer
+
+from mtquant.cli import options
+from mtquant.cli.engines import Engine, Launch, default_workers
+from mtquant.cli.failures import say_error
+from mtquant.cli.train import git_commit, run_recorded
+from mtquant.cli.view import make_view
+from mtquant.context import store_root
+from mtquant.errors import MTQuantError, UsageError
+from mtquant.execution.attempt import read_settings
+from mtquant.execution.preparation import record_run
+from mtquant.pipeline import ONNX, REPORT
+from mtquant.store.runs import append_event, list_runs, load_run
+from mtquant.tracking.describe import CREATED, first_event
+
+SplitOption = Annotated[str | None, typer.Option("--split", help="Split to open: test or validation.")]
+EpisodesOption = Annotated[
+    int | None, typer.Option("--episodes", min=2, help="Fresh episodes of the noise-free score (planted markets).")
+]
+
+
+def evaluate(
+    run: options.Run = None, split: SplitOption = None, episodes: EpisodesOption = None, as_json: options.Json = False
+) -> None:
+    """Evaluate what a run trained, out of sample, and write the report; missing units are trained first."""
+    changes = {"split": split, "paired_episodes": episodes}
+    _derived(run, REPORT, {name: value for name, value in changes.items() if value is not None}, as_json)
+
+
+def export(run: options.Run = None, as_json: options.Json = False) -> None:
+    """Export what a run trained to ONNX, checked against torch; missing units are trained first."""
+    _derived(run, ONNX, {}, as_json)
+
+
+def sync(run: options.Run = None) -> None:
+    """Publish to MLflow what is not there yet: one run, or all runs of the store, oldest first."""
+    root = store_root()
+    names = [load_run(root, run).run_id] if run else list_runs(root)
+    if not names:
+        raise UsageError(f"There is no run in {root.absolute()}. Start one with `mtquant train`.")
+    from mtquant.tracking.publisher import Publisher
+
+    publisher, failed = Publisher(root), 0
+    for name in names:
+        try:
+            done = publisher.publish(name)
+        except Exception as error:  # noqa: BLE001
+            # Each run on its own: one that cannot be published must not hold back the others.
+            failed += 1
+            say_error(f"{name}: {type(error).__name__}: {str(error).splitlines()[0] if str(error) else ''}")
+            continue
+        typer.echo(f"{name}: published, {done.points} new points")
+    if failed:
+        raise MTQuantError(f"{failed} of {len(names)} runs could not be published to {publisher.shown_uri}.")
+
+
+def _derived(run: str | None, target: str, evaluation: dict[str, object], as_json: bool) -> None:
+    """Make one unit of a run's graph, as a run of its own where settings change or the run did not have it."""
+    root = store_root()
+    origin = load_run(root, run)
+    spec = read_settings(origin)
+    if evaluation:
+        # Through the spec's own validation, as if it had been written in a file.
+        changed = spec.evaluation.model_dump() | evaluation
+        spec = spec.model_copy(update={"evaluation": type(spec.evaluation).model_validate(changed)})
+    record = record_run(root, spec, ["mtquant", target, origin.run_id], "direct", (target,), origin.run_id)
+    profile = first_event(root, origin.run_id, CREATED).get("profile")
+    append_event(root, record.run_id, CREATED, profile=profile, git=git_commit())
+    launch = Launch(Engine.DIRECT, default_workers(), None)
+    run_recorded(root, record, launch, make_view(as_json), fresh=True)
+
+

@@ -1,0 +1,202 @@
+"""`train`, `plan` and `resume`."""
+
+import subprocess
+import sys
+from dataclasses import replace
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from mtquant.cli import options
+from mtquant.cli.engines import Engine, Launch, Watcher, default_workers, execute
+from mtquant.cli.progress import Progress
+from mtquant.cli.view import View, make_view
+from mtquant.context import store_root
+from mtquant.execution.numerics import threads
+from mtquant.execution.preparation import PreparedRun, prepare_run, record_run
+from mtquant.pipeline import ONNX, REPORT
+from mtquant.store.files import remove_tree
+from mtquant.store.runs import RunRecord, append_event, list_runs, load_run, run_folder, unit_of_run
+from mtquant.tracking.location import tracking_uri, without_secrets
+from mtquant.tracking.published import pending_units
+from mtquant.tracking.tensorboard import TensorBoardEvents
+
+EngineOption = Annotated[Engine, typer.Option("--engine", "-e", help="Prefect flow, or the units without Prefect.")]
+WorkersOption = Annotated[int | None, typer.Option("--workers", "-w", min=1, help="Units trained side by side.")]
+LogDirOption = Annotated[Path | None, typer.Option("--log-dir", help="Folder for a training.log per phase.")]
+BoardOption = Annotated[bool, typer.Option("--tensorboard", help="Also write TensorBoard events, into logs/.")]
+
+
+def train(  # noqa: PLR0913
+    profile: options.Profile = None,
+    config: options.Config = None,
+    data: options.Data = None,
+    timeframe: options.Timeframe = None,
+    changes: options.Setting = None,
+    seed: options.Seed = None,
+    engine: EngineOption = Engine.PREFECT,
+    workers: WorkersOption = None,
+    phase: options.Phase = None,
+    log_dir: LogDirOption = None,
+    tensorboard: BoardOption = False,
+    as_json: options.Json = False,
+) -> None:
+    """Train all three phases, evaluate, export; what is finished already is reused."""
+    root = store_root()
+    spec = options.resolved_settings(profile, config, data, timeframe, changes, seed)
+    targets = options.targets_of(spec, phase)
+    record = record_run(root, spec, ["mtquant", *sys.argv[1:]], engine.value, targets)
+    append_event(root, record.run_id, "created", profile=profile or "default", git=git_commit())
+    launch = Launch(engine, workers or default_workers(), _log_dir(log_dir, tensorboard))
+    run_recorded(root, record, launch, make_view(as_json), tensorboard=tensorboard, fresh=True)
+
+
+def plan(
+    profile: options.Profile = None,
+    config: options.Config = None,
+    data: options.Data = None,
+    timeframe: options.Timeframe = None,
+    changes: options.Setting = None,
+    seed: options.Seed = None,
+    phase: options.Phase = None,
+    as_json: options.Json = False,
+) -> None:
+    """Show what `train` with the same options would do, and why; changes nothing."""
+    from mtquant.execution.sources import prepare
+    from mtquant.pipeline import plan as planned
+    from mtquant.pipeline import units_of, with_upstream
+
+    spec = options.resolved_settings(profile, config, data, timeframe, changes, seed)
+    digests = prepare(spec)
+    names = {unit.name for unit in with_upstream(units_of(spec, digests), options.targets_of(spec, phase))}
+    units = [unit for unit in planned(spec, digests, store_root()) if unit.spec.name in names]
+    make_view(as_json).plan(units, {"store": str(store_root().absolute())})
+
+
+def resume(
+    run: options.Run = None,
+    engine: Annotated[Engine | None, typer.Option("--engine", "-e", help="Else the one the run had.")] = None,
+    workers: WorkersOption = None,
+    log_dir: LogDirOption = None,
+    tensorboard: BoardOption = False,
+    as_json: options.Json = False,
+) -> None:
+    """Continue a run exactly where it stopped; finished units are never trained again."""
+    root = store_root()
+    record = load_run(root, run)
+    chosen = engine or Engine(record.engine)
+    launch = Launch(chosen, workers or default_workers(), _log_dir(log_dir, tensorboard))
+    append_event(root, record.run_id, "resumed", git=git_commit(), engine=chosen.value)
+    run_recorded(root, record, launch, make_view(as_json), tensorboard=tensorboard, fresh=False)
+
+
+def run_recorded(
+    root: Path, record: RunRecord, launch: Launch, view: View, *, tensorboard: bool = False, fresh: bool
+) -> PreparedRun:
+    """Prepare a recorded run, show the plan, execute it and show where the results are."""
+    prepared = prepare_run(root, record)
+    if all(unit.state == "reuse" for unit in prepared.plan):
+        view.plan(prepared.plan, {})
+        return replace(prepared, record=_nothing_to_do(root, prepared, view, fresh))
+    view.plan(prepared.plan, facts_before(root, prepared.record, launch))
+    board = _board(root, prepared.record, launch) if tensorboard else None
+    view.begin(Progress(root, prepared.record))
+
+    def tick() -> None:
+        view.tick()
+        if board is not None:
+            board.update_soon()
+
+    try:
+        execute(root, prepared, launch, Watcher(tick, view.say))
+    finally:
+        view.finish()
+        if board is not None:
+            board.close()
+    view.end(results_of(root, prepared.record))
+    return prepared
+
+
+def facts_before(root: Path, record: RunRecord, launch: Launch) -> dict[str, str]:
+    """Return what a person wants to know before training starts."""
+    return {
+        "run": record.run_id,
+        "store": str(root.absolute()),
+        "tracking": without_secrets(tracking_uri(root)),
+        "workers": f"{launch.workers} side by side, {threads()} thread{'s' if threads() > 1 else ''} each",
+        "engine": launch.engine.value,
+    }
+
+
+def results_of(root: Path, record: RunRecord) -> dict[str, str]:
+    """Return where the results are: only files that exist."""
+    found = {"run": record.run_id}
+    report = _output(root, record, REPORT, "report.html")
+    if report is not None:
+        found["report"] = str(report)
+    onnx = _output(root, record, ONNX, "")
+    if onnx is not None:
+        found["onnx"] = str(onnx)
+    pending = pending_units(root, record, tracking_uri(root))
+    if pending:
+        log = run_folder(root, record.run_id) / "tracking.log"
+        found["tracking"] = f"{len(pending)} units are not in MLflow yet (see {log}); `mtquant sync` publishes them"
+    else:
+        found["tracking"] = "`mtquant ui` shows the learning curves in MLflow"
+    return found
+
+
+def git_commit() -> str:
+    """Return the commit of the working folder, with `+` where files differ from it; empty outside a repository."""
+    try:
+        commit = subprocess.run(["git", "rev-parse", "HEAD"], capture_output=True, text=True, timeout=5, check=True)
+        changed = subprocess.run(
+            ["git", "status", "--porcelain", "--untracked-files=no"],
+            capture_output=True, text=True, timeout=10, check=True,
+        )
+    except (OSError, subprocess.SubprocessError):
+        return ""
+    return commit.stdout.strip() + ("+" if changed.stdout.strip() else "")
+
+
+def _nothing_to_do(root: Path, prepared: PreparedRun, view: View, fresh: bool) -> RunRecord:
+    """Say why nothing happens, and drop the record that this command has just made."""
+    record = prepared.record
+    if fresh:
+        twin = _run_with(root, record)
+        if twin is not None:
+            remove_tree(run_folder(root, record.run_id))
+            record = twin
+    view.say(
+        f"Nothing to do: all {len(prepared.units)} units are finished with the same settings, data and code "
+        f"(run {record.run_id}). Change a setting to train something else."
+    )
+    view.end(results_of(root, record))
+    return record
+
+
+def _run_with(root: Path, record: RunRecord) -> RunRecord | None:
+    """Return the newest other run that has the same units, or None."""
+    for run_id in reversed(list_runs(root)):
+        if run_id != record.run_id:
+            other = load_run(root, run_id)
+            if all(other.units.get(name) == entry for name, entry in record.units.items()):
+                return other
+    return None
+
+
+def _output(root: Path, record: RunRecord, unit: str, name: str) -> Path | None:
+    if unit not in record.units:
+        return None
+    found = unit_of_run(root, record, unit)
+    path = found.outputs / name
+    return path.absolute() if found.done() is not None and path.exists() else None
+
+
+def _log_dir(log_dir: Path | None, tensorboard: bool) -> Path | None:
+    return Path("logs") if log_dir is None and tensorboard else log_dir
+
+
+def _board(root: Path, record: RunRecord, launch: Launch) -> TensorBoardEvents:
+    return TensorBoardEvents(root, record, (launch.log_dir or Path("logs")) / "tensorboard" / record.run_id)

@@ -1,0 +1,224 @@
+"""How agents are paid and trained: rewards, the learner and the three phases."""
+
+from typing import Any, Literal, Self
+
+from pydantic import Field, model_validator
+
+from mtquant.config.consistency import inconsistent
+from mtquant.config.spec import Spec
+
+
+class RewardSpec(Spec):
+    """How a bar is paid. The documents' weights multiply the parts of `mean_variance`."""
+
+    name: str = "mean_variance"
+    """Entry of the reward registry."""
+    risk_aversion: float = Field(default=20.0, ge=0)
+    """Risk aversion of the mean-variance utility, per year."""
+    risk_penalty_weight: float = Field(default=1.0, ge=0)
+    """Multiplies the risk term."""
+    transaction_cost_weight: float = Field(default=1.0, ge=0)
+    """Multiplies the costs inside the reward (the ledger always pays them once)."""
+    diversification_bonus_weight: float = Field(default=0.0, ge=0)
+    """Multiplies a bonus for spreading risk over instruments."""
+    downside_volatility_weight: float = Field(default=0.0, ge=0)
+    """Multiplies a penalty on squared losses."""
+    risk_free_rate: float = Field(default=0.0, ge=0)
+    """Annual rate subtracted from returns before Sharpe-like measures."""
+    sharpe_target: float = Field(default=2.0, gt=0)
+    """Target the report compares the Sharpe ratio with."""
+    max_drawdown_target: float = Field(default=0.15, gt=0, lt=1)
+    """Target the report compares the drawdown with."""
+    eta: float = Field(default=0.01, gt=0, lt=1)
+    """Rate of the exponential moments in `differential_sharpe`."""
+
+
+class PPOSpec(Spec):
+    """Hyper-parameters of PPO; the names are Stable-Baselines3's."""
+
+    learning_rate: float = Field(default=1e-3, gt=0)
+    """Step size at the start."""
+    learning_rate_schedule: Literal["linear", "constant"] = "linear"
+    """`linear` falls to zero at the last step; a function of absolute steps."""
+    n_envs: int = Field(default=256, ge=1)
+    """Rows stepped together."""
+    n_steps: int = Field(default=64, ge=1)
+    """Bars (phase 2: decisions) per row and rollout."""
+    batch_size: int = Field(default=8192, ge=2)
+    """Samples per gradient step."""
+    n_epochs: int = Field(default=10, ge=1)
+    """Passes over each rollout."""
+    gamma: float = Field(default=0.9, ge=0, le=1)
+    """Discount per step."""
+    gae_lambda: float = Field(default=0.95, ge=0, le=1)
+    """Lambda of generalised advantage estimation."""
+    clip_range: float = Field(default=0.2, gt=0)
+    """Clip of the probability ratio."""
+    ent_coef: float = Field(default=0.0, ge=0)
+    """Weight of the entropy bonus."""
+    vf_coef: float = Field(default=0.5, ge=0)
+    """Weight of the value loss."""
+    max_grad_norm: float = Field(default=0.5, gt=0)
+    """Largest gradient norm."""
+    log_std_init: float = -0.7
+    """Initial log standard deviation of actions."""
+    weight_decay: float = Field(default=1.0, ge=0)
+    """Decoupled weight decay (AdamW)."""
+    hidden: tuple[int, ...] = (64, 64)
+    """Widths of the hidden layers of actor and critic."""
+
+    @model_validator(mode="after")
+    def _batch_fits_rollout(self) -> Self:
+        rollout = self.n_envs * self.n_steps
+        if self.batch_size > rollout:
+            raise inconsistent(
+                f"a batch of {self.batch_size} does not fit into a rollout of n_envs x n_steps = {self.n_envs} x "
+                f"{self.n_steps} = {rollout} samples; lower `batch_size` or raise `n_steps`.",
+                "batch_size", "n_envs", "n_steps",
+            )
+        if any(width < 1 for width in self.hidden):
+            raise inconsistent("every layer needs at least one unit.", "hidden")
+        return self
+
+
+class Phase1Spec(Spec):
+    """Training of one specialist per group."""
+
+    timesteps: int = Field(default=500_000, ge=1)
+    """Bars of experience per specialist, over all rows."""
+    ppo: PPOSpec = PPOSpec()
+    """Learner."""
+    reward: RewardSpec = RewardSpec()
+    """Payment."""
+    goal_range: tuple[float, float] = (1.0, 1.0)
+    """Range of the goal scale a specialist is shown; (1, 1) shows 1 always."""
+
+    @model_validator(mode="after")
+    def _goal_range_is_ordered(self) -> Self:
+        low, high = self.goal_range
+        if not 0 <= low <= high:
+            raise inconsistent(f"`[{low}, {high}]` is no range; write the lower end, at least 0, first.", "goal_range")
+        return self
+
+
+class Phase2Spec(Spec):
+    """Training of the meta-controller over frozen specialists."""
+
+    timesteps: int = Field(default=300_000, ge=1)
+    """Decisions of experience, over all rows."""
+    ppo: PPOSpec = PPOSpec(n_envs=64, n_steps=64, batch_size=1024, gamma=0.5, log_std_init=-0.5, weight_decay=0.0)
+    """Learner; its steps are decisions."""
+    reward: RewardSpec = RewardSpec()
+    """Payment per bar, summed over a decision."""
+    decision_bars: int = Field(default=5, ge=1)
+    """Bars between decisions (K)."""
+    budget_limit: float = Field(default=4.0, gt=0)
+    """L: budgets are simplex x appetite x L."""
+    budget_smoothing: float = Field(default=0.5, gt=0, le=1)
+    """Share of the way from the present to the decided budgets at a decision."""
+
+
+class CurriculumSpec(Spec):
+    """Scenarios of phase 3 by difficulty level."""
+
+    enabled: bool = True
+    """Whether difficulty follows progress; otherwise the last level is used throughout."""
+    cost_scale: tuple[float, ...] = (1.0, 1.0)
+    """Multiplier of costs per level; the last must be 1."""
+    volatility_scale: tuple[float, ...] = (1.0, 1.0)
+    """Multiplier of price moves per level; the last must be 1."""
+    episode_scale: tuple[float, ...] = (0.25, 1.0)
+    """Multiplier of the episode length per level."""
+    until: tuple[float, ...] = (0.1,)
+    """Share of the steps at which each level ends; one entry fewer than levels."""
+
+    @model_validator(mode="after")
+    def _levels_agree(self) -> Self:
+        scales = ("cost_scale", "volatility_scale", "episode_scale")
+        levels = {name: len(getattr(self, name)) for name in scales}
+        if len(set(levels.values())) > 1 or len(self.until) != levels["cost_scale"] - 1:
+            found = ", ".join(f"`{name}` {count}" for name, count in levels.items())
+            raise inconsistent(
+                f"{found} levels and `until` {len(self.until)} ends; each scale needs one entry per level, `until` "
+                "one fewer.",
+                *scales, "until",
+            )
+        for name in scales:
+            values = getattr(self, name)
+            if any(value <= 0 for value in values) or values[-1] != 1:
+                raise inconsistent(
+                    f"`{list(values)}` has to be above 0 throughout and 1 at the last level, which is the real task.",
+                    name,
+                )
+        if list(self.until) != sorted(set(self.until)) or not all(0 < end < 1 for end in self.until):
+            raise inconsistent(f"`{list(self.until)}` has to rise, between 0 and 1.", "until")
+        return self
+
+
+class Phase3Spec(Spec):
+    """Joint fine-tuning of meta-controller and specialists."""
+
+    timesteps: int = Field(default=1_000_000, ge=1)
+    """Joint steps (one bar of one row, all agents acting)."""
+    n_envs: int = Field(default=128, ge=1)
+    """Rows stepped together."""
+    n_steps: int = Field(default=60, ge=1)
+    """Bars per row and rollout; a multiple of `decision_bars` of phase 2."""
+    n_epochs: int = Field(default=5, ge=1)
+    """Passes over each rollout."""
+    n_minibatches: int = Field(default=4, ge=1)
+    """Gradient steps per pass."""
+    gamma: float = Field(default=0.9, ge=0, le=1)
+    """Discount per bar."""
+    gae_lambda: float = Field(default=0.95, ge=0, le=1)
+    """Lambda of generalised advantage estimation."""
+    clip_range: float = Field(default=0.2, gt=0)
+    """Clip of the probability ratio."""
+    specialist_learning_rate: float = Field(default=1e-3, gt=0)
+    """Step size of specialists at the start, falling linearly to zero."""
+    critic_learning_rate: float = Field(default=1e-3, gt=0)
+    """Step size of critics at the start, falling linearly to a tenth."""
+    meta_learning_rate: float = Field(default=1e-4, gt=0)
+    """Step size of the meta-controller: the slow learner."""
+    specialist_log_std: float = -0.5
+    """Log standard deviation of the specialists' actions at the start."""
+    meta_log_std: float = -3.0
+    """Log standard deviation of the meta-controller's actions at the start."""
+    weight_decay: float = Field(default=0.0, ge=0)
+    """Decoupled weight decay of the specialists."""
+    max_grad_norm: float = Field(default=0.5, gt=0)
+    """Largest gradient norm per agent, after aggregation."""
+    critic_warmup_rollouts: int = Field(default=5, ge=0)
+    """Rollouts that train critics only."""
+    meta_update_freq: int = Field(default=1, ge=1)
+    """Rollouts between updates of the meta-controller."""
+    specialist_update_freq: int = Field(default=1, ge=1)
+    """Rollouts between updates of the specialists (all rollouts since are used together)."""
+    credit: Literal["difference", "shared"] = "difference"
+    """`difference`: marginal contribution to the portfolio's utility; `shared`: the utility itself."""
+    noise_baseline: bool = True
+    """Subtract from advantages what price moves would have paid on the expected path: unbiased, less noise."""
+    peers: bool = True
+    """Whether specialists see their peers; False is the control of equal steps."""
+    gradient_coordination: bool = True
+    """Whether `aggregator` combines a specialist's objectives; otherwise only the portfolio's counts."""
+    aggregator: dict[str, Any] = Field(default_factory=lambda: {"name": "primary_projection", "beta": 0.1})
+    """Entry of the aggregator registry: how portfolio and own-book gradients become one."""
+    adaptive_learning_rates: bool = False
+    """Adapt each agent's step size to the measured KL divergence."""
+    reward: RewardSpec = RewardSpec()
+    """Payment."""
+    curriculum: CurriculumSpec = CurriculumSpec()
+    """Scenarios by difficulty."""
+
+    @model_validator(mode="after")
+    def _minibatches_fit_rollout(self) -> Self:
+        if self.n_minibatches > self.n_envs * self.n_steps:
+            raise inconsistent(
+                f"{self.n_minibatches} minibatches cannot be cut from a rollout of n_envs x n_steps = "
+                f"{self.n_envs * self.n_steps} samples.",
+                "n_minibatches", "n_envs", "n_steps",
+            )
+        if not isinstance(self.aggregator.get("name"), str):
+            raise inconsistent("an aggregator needs a `name`, as in `{name: upgrad}`.", "aggregator")
+        return self

@@ -1,0 +1,301 @@
+"""The evaluation unit: out-of-sample passes of every phase, baselines, shares of the optimum, report."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+from mtquant.agents.bundle import PolicyBundle
+from mtquant.agents.hierarchy import Hierarchy, best_common_budget, load_acts, with_equal_budgets
+from mtquant.config.agents import PipelineSpec
+from mtquant.context import Streams
+from mtquant.data.dataset import Dataset
+from mtquant.envs.games.joint import META
+from mtquant.envs.games.portfolio import AGENT, PortfolioGame
+from mtquant.evaluation.assess import Assessor, measured_by_phase
+from mtquant.evaluation.backtest import backtest
+from mtquant.evaluation.baselines import BASELINES, BaselineSetting
+from mtquant.evaluation.content import Assessed, LearningCurve, MarketNote, ReportContent, ShareRow
+from mtquant.evaluation.oracles.noise_free import NoiseFreeScore, captured_gain, mean_utility, share
+from mtquant.evaluation.report import write_report
+from mtquant.evaluation.result import BacktestResult
+from mtquant.evaluation.series import Measuring
+from mtquant.evaluation.statistics import Interval
+from mtquant.evaluation.targets import documented_targets, judge
+from mtquant.gates.shares import PathSet, path_set, portfolio_references, specialist_scores
+from mtquant.registry import build
+from mtquant.store.journal import Journal
+from mtquant.store.units import UnitHandle, UnitResult, UnitSpec
+from mtquant.synthetic.registry import build_planted, evaluation_paths
+
+CURVES = {"phase1": "reward_per_step", "phase2": "reward_per_step", "phase3": "utility_per_bar"}
+TITLES = {
+    "phase1": "Phase 1: specialists at equal budgets",
+    "phase2": "Phase 2: learned allocation",
+    "phase3": "Phase 3: joint fine-tuning",
+    "no-peers": "Control: joint training, equal steps, without peers",
+}
+
+
+@dataclass(frozen=True)
+class Trained:
+    """What the phases left, as hierarchies; `budget` is phase 1's common one, fitted on validation."""
+
+    phase1: Hierarchy
+    phase2: Hierarchy
+    phase3: Hierarchy
+    control: Hierarchy | None
+    specialists: Mapping[str, PolicyBundle]
+    budget: float
+
+
+def load_trained(spec: PipelineSpec, dataset: Dataset, folders: Mapping[str, Path]) -> Trained:
+    """Load the bundles of all phases from the units' `outputs` folders."""
+    specialist_folders = {g: folders[f"phase1-{g}"] / g for g in spec.groups}
+    specialists = load_acts(specialist_folders)
+    aversion = spec.phase3.reward.risk_aversion * spec.environment.target_volatility * dataset.unit_risk
+    budget = best_common_budget(specialists, spec, dataset, dataset.splits.validation, aversion)
+    meta = load_acts({META: folders["phase2-meta"] / META})
+    agents = (META, *spec.groups)
+    joint = load_acts({a: folders["phase3-joint"] / a for a in agents})
+    control = None
+    if "phase3-no-peers" in folders:
+        alone = load_acts({a: folders["phase3-no-peers"] / a for a in agents})
+        control = Hierarchy("no-peers", alone, context=False, joint=True)
+    return Trained(
+        with_equal_budgets(specialists, spec, budget),
+        Hierarchy("phase2", {**specialists, **meta}, context=False, joint=False),
+        Hierarchy("phase3", joint, context=spec.phase3.peers, joint=True),
+        control,
+        {g: PolicyBundle.load(f) for g, f in specialist_folders.items()},
+        budget,
+    )
+
+
+def evaluate(spec: PipelineSpec, unit: UnitSpec, folders: dict[str, Path], handle: UnitHandle) -> UnitResult:
+    """Open the split once, measure everything on the same bars and write the report."""
+    dataset = Dataset.load(folders["dataset-market"] / "dataset")
+    trained = load_trained(spec, dataset, folders)
+    split = dataset.splits[spec.evaluation.split]
+    hierarchies = [trained.phase1, trained.phase2, trained.phase3, *([trained.control] if trained.control else [])]
+    results = {h.name: h.backtest(dataset, spec, split) for h in hierarchies}
+    baselines, remarks = _baselines(spec, dataset, results["phase3"], handle.streams)
+    measuring = Measuring.of(spec, dataset)
+    assessor = Assessor(
+        [*results.values(), *baselines.values()], measuring, handle.streams, samples=spec.evaluation.bootstrap_samples
+    )
+    phases = [
+        assessor.assess(
+            results[f"phase{n}"], title=TITLES[f"phase{n}"], phase=n, equal=results["phase1"] if n == 2 else None
+        )
+        for n in (1, 2, 3)
+    ]
+    controls = [assessor.assess(results["no-peers"], title=TITLES["no-peers"])] if trained.control else []
+    shares = _shares(spec, dataset, trained, handle.streams) if dataset.planted else ()
+    targets = documented_targets(spec.phase3.reward.sharpe_target, spec.phase3.reward.max_drawdown_target)
+    content = ReportContent(
+        title=f"mtquant: {spec.data.source}" + (f", {spec.data.timeframe}" if spec.data.timeframe else ""),
+        run_id=unit.key[:12],
+        command="mtquant train --config outputs/config.yaml (beside this report)",
+        market=_market_note(spec, dataset),
+        phases=tuple(phases),
+        baselines=tuple(
+            assessor.assess(result, title=name.replace("_", " "), note=remarks[name])
+            for name, result in baselines.items()
+        ),
+        controls=tuple(controls),
+        shares=tuple(shares),
+        promotions=(assessor.promotion(phases[1], phases[0]), assessor.promotion(phases[2], phases[1]))
+        + tuple(assessor.promotion(phases[2], c) for c in controls),
+        targets=judge(targets, measured_by_phase(phases)),
+        curves=_curves(folders),
+        seed=spec.seed,
+        notes=_notes(spec, dataset, trained),
+    )
+    outputs = write_report(content, handle.outputs)
+    _write_messages(results["phase3"], handle.outputs / "messages.parquet")
+    return UnitResult(_headline(phases, shares), outputs)
+
+
+def _baselines(
+    spec: PipelineSpec, dataset: Dataset, agent: BacktestResult, streams: Streams
+) -> tuple[dict[str, BacktestResult], dict[str, str]]:
+    """Return the baselines' passes over the split and what a reader has to know about each."""
+    split = dataset.splits[spec.evaluation.split]
+    turnover = float(np.abs(agent.trade).sum(axis=2)[agent.alive].mean())
+    setting = BaselineSetting(
+        dataset,
+        dataset.market.symbols,
+        split,
+        unit_volatility=spec.environment.target_volatility,
+        turnover=turnover,
+        rng=streams.rng("evaluation", "random"),
+    )
+    out, notes = {}, {}
+    for name in spec.evaluation.baselines:
+        policy = build(BASELINES, {"name": name, "setting": setting}, "baseline")
+        notes[name] = policy.note
+        out[name] = backtest(PortfolioGame(dataset, spec), split, {AGENT: policy}, name)
+    return out, notes
+
+
+def _shares(spec: PipelineSpec, dataset: Dataset, trained: Trained, streams: Streams) -> tuple[ShareRow, ...]:
+    """Return what share of the known optimum each phase earns, on fresh paths, without market noise."""
+    planted = build_planted(spec.data.source, spec.data.planted, streams, dataset.market.symbols)
+    bars = spec.environment.warmup_steps + spec.environment.episode_length
+    fresh = evaluation_paths(planted, streams, spec.evaluation.paired_episodes, bars)
+    paths = path_set(dataset, fresh, spec)
+    rows = [_specialist_row(paths, bundle) for bundle in trained.specialists.values()]
+    return (*rows, *_portfolio_rows(paths, trained))
+
+
+def _specialist_row(paths: PathSet, bundle: PolicyBundle) -> ShareRow:
+    learned, optimal = specialist_scores(paths, bundle)
+    return ShareRow(
+        f"Phase 1, {bundle.agent}",
+        mean_utility(learned),
+        share(learned, optimal),
+        "the exact optimum of one instrument alone",
+        optimal.utility,
+        phase=1,
+    )
+
+
+def _portfolio_rows(paths: PathSet, trained: Trained) -> list[ShareRow]:
+    acts = trained.phase1.acts
+    known = portfolio_references(paths, {g: acts[g] for g in trained.specialists}, trained.budget)
+    second, third = paths.score(trained.phase2), paths.score(trained.phase3)
+    bound = known.bound
+
+    def row(
+        title: str,
+        score: NoiseFreeScore,
+        reference: NoiseFreeScore,
+        words: str,
+        phase: int | None,
+        previous: NoiseFreeScore,
+        before: str,
+    ) -> ShareRow:
+        return ShareRow(
+            title,
+            mean_utility(score),
+            share(score, reference),
+            words,
+            reference.utility,
+            share(score, bound),
+            bound.utility,
+            captured_gain(score, previous, reference),
+            before,
+            phase,
+        )
+
+    equal_words = "equal budgets of the same specialists"
+    rows = [
+        row(
+            "Phase 2",
+            second,
+            known.learned_reference,
+            "the best known allocation of these specialists",
+            2,
+            known.equal,
+            equal_words,
+        ),
+        row(
+            "Phase 2 beside optimal specialists",
+            second,
+            known.oracle_reference,
+            "the best known allocation of optimal specialists",
+            None,
+            known.oracle_equal,
+            "equal budgets of optimal specialists",
+        ),
+        row("Phase 3", third, known.joint_optimum, "the exact joint optimum", 3, second, "phase 2"),
+        ShareRow(
+            "Phase 2 over equal budgets",
+            mean_utility(second),
+            share(second, known.equal),
+            equal_words,
+            known.equal.utility,
+        ),
+        ShareRow("Phase 3 over phase 2", mean_utility(third), share(third, second), "phase 2", second.utility),
+    ]
+    if trained.control is not None:
+        control = paths.score(trained.control)
+        rows.append(
+            ShareRow(
+                "Phase 3 over its control",
+                mean_utility(third),
+                share(third, control),
+                "joint training of equal steps without peers",
+                control.utility,
+            )
+        )
+    return rows
+
+
+def _curves(folders: Mapping[str, Path]) -> tuple[LearningCurve, ...]:
+    out = []
+    for name, folder in folders.items():
+        metric = CURVES.get(name.split("-")[0])
+        if metric is None:
+            continue
+        lines = [line for line in Journal(folder.parent / "metrics.jsonl").read() if metric in line.metrics]
+        steps = np.array([line.step for line in lines], dtype=np.int64)
+        out.append(LearningCurve(name, metric, steps, np.array([line.metrics[metric] for line in lines])))
+    return tuple(out)
+
+
+def _market_note(spec: PipelineSpec, dataset: Dataset) -> MarketNote:
+    costs = spec.environment.costs
+    if costs == "auto":
+        costs = "planted" if dataset.planted else "realistic"
+    source = spec.data.source if dataset.planted else Path(spec.data.source).name
+    return MarketNote(
+        source,
+        dataset.planted,
+        dataset.market.timeframe,
+        spec.evaluation.split,
+        costs,
+        dataset.provenance,
+        dataset.warnings,
+    )
+
+
+def _notes(spec: PipelineSpec, dataset: Dataset, trained: Trained) -> tuple[str, ...]:
+    return (
+        f"Phase 1 is shown at the common budget {trained.budget:.2f}, fitted on the validation split.",
+        f"Macro block of the meta-controller: {', '.join(dataset.macro_names)}.",
+        f"Limits are read as {spec.limits.reading.replace('_', ' ')}; stop-loss of phases 1 and 2: "
+        f"{spec.limits.stop_loss}, of phase 3: {spec.limits.joint_stop_loss}.",
+    )
+
+
+def _headline(phases: list[Assessed], shares: tuple[ShareRow, ...]) -> dict[str, float]:
+    metrics: dict[str, float] = {}
+    for assessed in phases:
+        for name in ("sharpe", "utility", "max_drawdown", "win_rate"):
+            interval: Interval = assessed.intervals[name]
+            metrics[f"phase{assessed.phase}/{name}"] = interval.value
+            metrics[f"phase{assessed.phase}/{name}_low"] = interval.low
+            metrics[f"phase{assessed.phase}/{name}_high"] = interval.high
+    for found in shares:
+        key = found.title.lower().replace(", ", "_").replace(" ", "_")
+        metrics |= {f"share/{key}": found.share.value, f"share/{key}_low": found.share.low}
+    return metrics
+
+
+def _write_messages(result: BacktestResult, path: Path) -> None:
+    """Write what the agents said to each other in every bar: the audit log of the last phase."""
+    assert result.budgets is not None and result.appetite is not None and result.books is not None
+    alive = result.alive
+    columns: dict[str, object] = {
+        "time": pd.to_datetime(result.time[alive], utc=True),
+        "segment": np.broadcast_to(np.arange(alive.shape[1]), alive.shape)[alive],
+        "appetite": result.appetite[alive],
+    }
+    columns |= {f"budget.{g}": result.budgets[..., i][alive] for i, g in enumerate(result.groups)}
+    columns |= {f"book.{s}": result.books[..., k][alive] for k, s in enumerate(result.symbols)}
+    columns |= {f"exposure.{s}": result.exposure[..., k][alive] for k, s in enumerate(result.symbols)}
+    pd.DataFrame(columns).to_parquet(path, index=False)

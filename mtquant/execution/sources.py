@@ -1,0 +1,75 @@
+"""Where the bars of a run come from: a planted market by name, or a folder."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from mtquant.config.agents import PipelineSpec
+from mtquant.context import Streams
+from mtquant.data.dataset import Dataset
+from mtquant.data.features import Shown, build_dataset
+from mtquant.data.folder import load_folder
+from mtquant.data.market import Market
+from mtquant.data.splits import NAMES, Splits
+from mtquant.errors import DataError
+from mtquant.pipeline import SPLITS, is_planted
+from mtquant.registry import did_you_mean
+from mtquant.store.digests import digest_arrays, digest_json
+from mtquant.synthetic import SYNTHETIC, build_planted
+
+
+@dataclass(frozen=True)
+class Source:
+    """A market as it was obtained, before features."""
+
+    market: Market
+    splits: Splits
+    planted: bool
+    shown: Shown = field(default_factory=Shown)
+    """Columns of a planted market that its prices do not contain."""
+    warnings: tuple[str, ...] = ()
+    provenance: Mapping[str, str] = field(default_factory=dict)
+
+    def digests(self) -> dict[str, str]:
+        """Return the content digest of each symbol, of `clock`, `macro` and `splits`."""
+        found = self.market.digests() | {SPLITS: digest_json({name: self.splits[name].segments for name in NAMES})}
+        for k, symbol in enumerate(self.market.symbols) if self.shown.names else ():
+            columns = digest_arrays({"shown": self.shown.values[:, k]})
+            found[symbol] = digest_json([found[symbol], columns, list(self.shown.names)])
+        return found
+
+    def dataset(self, spec: PipelineSpec) -> Dataset:
+        """Return the dataset with the features that `spec` asks for."""
+        return build_dataset(
+            self.market,
+            self.splits,
+            spec.features,
+            planted=self.planted,
+            warnings=self.warnings,
+            provenance=self.provenance,
+            catalogue=spec.catalogue,
+            shown=self.shown,
+        )
+
+
+def open_source(spec: PipelineSpec) -> Source:
+    """Generate or read the bars of the traded instruments.
+
+    Raises `DataError` where they are missing or broken, `ConfigError` for unknown parameters of a planted market.
+    """
+    name, symbols = spec.data.source, spec.environment.instruments
+    if is_planted(spec):
+        planted = build_planted(name, spec.data.planted, Streams(spec.seed), symbols)
+        shown = Shown() if planted.signals is None else Shown(planted.signals, planted.signal_names)
+        return Source(planted.market, planted.splits, True, shown)
+    folder = Path(name)
+    if not folder.is_dir():
+        known = did_you_mean(name, SYNTHETIC)
+        raise DataError(f"`data.source` is `{name}`, which is neither a folder nor a planted market.{known}")
+    market, splits, warnings, provenance = load_folder(folder, symbols, spec.data.timeframe, spec.catalogue, spec.data)
+    return Source(market, splits, False, Shown(), warnings, provenance)
+
+
+def prepare(spec: PipelineSpec) -> dict[str, str]:
+    """Return the digests of the bars of a run, which `pipeline.units_of` makes keys of."""
+    return open_source(spec).digests()

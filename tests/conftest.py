@@ -1,0 +1,27 @@
+"""What every test gets: a store of its own, no stray settings from the environment, one thread."""
+
+import os
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from hypothesis import settings
+
+from mtquant.context import STORE_VARIABLE
+
+# Before numpy or torch start their threads: tests run side by side, and a thread each is quickest.
+for variable in ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS"):
+    os.environ.setdefault(variable, "1")
+for variable in ("MLFLOW_DISABLE_TELEMETRY", "DO_NOT_TRACK"):
+    os.environ.setdefault(variable, "true")
+
+# A slow moment of a busy machine is no failure, and a failure is the same in every run.
+settings.register_profile("mtquant", deadline=None, derandomize=True, print_blob=True)
+settings.load_profile("mtquant")
+
+
+@pytest.fixture(autouse=True)
+def own_store(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+    """Keep every test away from the store of the working folder."""
+    monkeypatch.setenv(STORE_VARIABLE, str(tmp_path / "store"))
+    yield tmp_path / "store"

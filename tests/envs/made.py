@@ -1,0 +1,51 @@
+"""Every game of the registry over the tiny market, random joint actions, and policies that follow a script."""
+
+from collections.abc import Callable
+
+import numpy as np
+
+from mtquant.config.agents import PipelineSpec
+from mtquant.context import Streams
+from mtquant.data.dataset import Dataset
+from mtquant.envs.engine import GameEngine
+from mtquant.envs.game import MarketGame
+from mtquant.envs.games.joint import JointGame
+from mtquant.envs.games.portfolio import PortfolioGame
+from mtquant.envs.games.specialist import SpecialistGame
+from mtquant.types import Array
+
+Make = Callable[[Dataset, PipelineSpec], MarketGame]
+
+MADE: dict[str, Make] = {
+    "specialist": lambda dataset, spec: SpecialistGame(dataset, spec, "forex"),
+    "joint": lambda dataset, spec: JointGame(dataset, spec, context=True, joint=True),
+    "joint-phase2": lambda dataset, spec: JointGame(dataset, spec, context=False, joint=False),
+    "portfolio": lambda dataset, spec: PortfolioGame(dataset, spec),
+}
+"""One constructor per way a game is played; `contracts/test_games.py` checks that no game is missing."""
+
+
+def engine_of(game: MarketGame, rows: int, seed: int = 0, split: str = "train") -> GameEngine:
+    """Return `rows` rows of `game`."""
+    return GameEngine(game, game.dataset.splits[split], rows, Streams(seed).rng("episodes"))
+
+
+def joint_actions(game: MarketGame, rng: np.random.Generator, rows: int) -> dict[str, Array]:
+    """Return random actions of every agent, some of them beyond their bounds."""
+    out = {}
+    for agent in game.agents:
+        bounds = game.actions(agent)
+        reach = min(bounds.high, 3.0)
+        out[agent] = rng.uniform(-1.2 * reach, 1.2 * reach, (rows, bounds.size)).astype(np.float32)
+    return out
+
+
+class Script:
+    """An `ActFn` that says what it was given, whatever it sees."""
+
+    def __init__(self) -> None:
+        self.line: Array = np.zeros((0, 0))
+
+    def __call__(self, observation: Array, /) -> Array:
+        """Return the line."""
+        return self.line
