@@ -1,7 +1,6 @@
 """What every test gets: a store of its own, no stray settings from the environment, one thread."""
 
 import os
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -21,7 +20,7 @@ settings.load_profile("mtquant")
 
 
 @pytest.fixture(autouse=True)
-def own_store(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+def own_store(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """Keep every test away from the store of the working folder."""
     monkeypatch.setenv(STORE_VARIABLE, str(tmp_path / "store"))
-    yield tmp_path / "store"
+    return tmp_path / "store"

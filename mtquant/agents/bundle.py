@@ -8,15 +8,17 @@ from typing import Any
 import numpy as np
 import torch
 from safetensors import SafetensorError
-from safetensors.torch import load_file, save_file
+from safetensors.torch import load_file, save
 from stable_baselines3.common.policies import ActorCriticPolicy
 
 from mtquant.agents.policy import Actor, build_policy, policy_arguments
 from mtquant.envs.spaces import ActionMap, ObservationLayout
 from mtquant.errors import StoreError
-from mtquant.store.digests import digest_arrays, write_atomic
+from mtquant.store.digests import digest_arrays, digest_json
+from mtquant.store.files import make_folder, write_atomic, write_durable
 
 WEIGHTS, DESCRIPTION = "weights.safetensors", "bundle.json"
+_AGAIN = "Train its unit again."
 
 
 @dataclass(frozen=True)
@@ -27,7 +29,8 @@ class PolicyBundle:
     layout: ObservationLayout
     actions: ActionMap
     instruments: tuple[str, ...]
-    hidden: tuple[int, ...]
+    actor_hidden: tuple[int, ...]
+    critic_hidden: tuple[int, ...]
     clip: float
     policy: ActorCriticPolicy
     per_instrument: bool
@@ -50,21 +53,23 @@ class PolicyBundle:
 
     def save(self, folder: Path) -> str:
         """Write the bundle into `folder` and return the digest of its weights."""
-        folder.mkdir(parents=True, exist_ok=True)
+        make_folder(folder)
         tensors = {k: v.detach().cpu().clone(memory_format=torch.contiguous_format) for k, v in self.policy.state_dict().items()}
-        save_file(tensors, folder / WEIGHTS)
+        write_durable(folder / WEIGHTS, save(tensors))
         description = {
             "agent": self.agent,
             "layout": [list(block) for block in self.layout.blocks],
             "actions": asdict(self.actions),
             "instruments": list(self.instruments),
-            "hidden": list(self.hidden),
+            "actor_hidden": list(self.actor_hidden),
+            "critic_hidden": list(self.critic_hidden),
             "clip": self.clip,
             "per_instrument": self.per_instrument,
             "weights_digest": self.digest,
             "provenance": self.provenance,
         }
-        write_atomic(folder / DESCRIPTION, json.dumps(description, indent=1, sort_keys=True).encode())
+        text = json.dumps(description | {"sha256": digest_json(description)}, indent=1, sort_keys=True)
+        write_atomic(folder / DESCRIPTION, text.encode())
         return self.digest
 
     @classmethod
@@ -72,26 +77,34 @@ class PolicyBundle:
         """Read a bundle; a missing, torn or altered one raises `StoreError`. Nothing in it is executed."""
         try:
             described = json.loads((folder / DESCRIPTION).read_text())
-            tensors = load_file(folder / WEIGHTS)
-        except (OSError, ValueError, SafetensorError) as error:
-            raise StoreError(f"The bundle in `{folder}` cannot be read: {error}. Train its unit again.") from error
+            if described.pop("sha256") != digest_json(described):
+                raise StoreError(f"`{folder / DESCRIPTION}` was altered: it does not fit its digest. {_AGAIN}")
+            bundle = cls._built(described, load_file(folder / WEIGHTS))
+        except (OSError, ValueError, KeyError, TypeError, AttributeError, RuntimeError, SafetensorError) as error:
+            raise StoreError(f"The bundle in `{folder}` cannot be read: {error}. {_AGAIN}") from error
+        if bundle.digest != described["weights_digest"]:
+            raise StoreError(
+                f"The weights in `{folder}` are not those that `{DESCRIPTION}` names; they were altered. {_AGAIN}"
+            )
+        return bundle
+
+    @classmethod
+    def _built(cls, described: dict[str, Any], tensors: dict[str, torch.Tensor]) -> "PolicyBundle":
         layout = ObservationLayout(tuple((name, width) for name, width in described["layout"]))
         actions = ActionMap(**described["actions"])
         width = layout.width
         arguments = policy_arguments(
             np.zeros(width, np.float32), np.ones(width, np.float32), clip=described["clip"],
-            hidden=described["hidden"], log_std_init=0.0, weight_decay=0.0,
+            actor_hidden=described["actor_hidden"], critic_hidden=described["critic_hidden"], log_std_init=0.0, weight_decay=0.0,
         )
         policy = build_policy(layout.space(), actions.space(), 0.0, arguments)
         policy.load_state_dict(tensors)
         policy.set_training_mode(False)
-        bundle = cls(
-            described["agent"], layout, actions, tuple(described["instruments"]), tuple(described["hidden"]),
+        return cls(
+            described["agent"], layout, actions, tuple(described["instruments"]), tuple(described["actor_hidden"]),
+            tuple(described["critic_hidden"]),
             described["clip"], policy, described["per_instrument"], described["provenance"],
         )
-        if bundle.digest != described["weights_digest"]:
-            raise StoreError(f"The weights in `{folder}` are not those that `{DESCRIPTION}` names; they were altered.")
-        return bundle
 
 
 @dataclass(frozen=True)

@@ -31,13 +31,14 @@ class FrozenNormaliser(BaseFeaturesExtractor):
 
 
 def policy_arguments(
-    mean: Float32, std: Float32, *, clip: float, hidden: Sequence[int], log_std_init: float, weight_decay: float
+    mean: Float32, std: Float32, *, clip: float, actor_hidden: Sequence[int],
+    critic_hidden: Sequence[int], log_std_init: float, weight_decay: float
 ) -> dict[str, Any]:
     """Return the keyword arguments that make an `ActorCriticPolicy` one of ours."""
     return {
         "features_extractor_class": FrozenNormaliser,
         "features_extractor_kwargs": {"mean": mean.tolist(), "std": std.tolist(), "clip": clip},
-        "net_arch": {"pi": list(hidden), "vf": list(hidden)},
+        "net_arch": {"pi": list(actor_hidden), "vf": list(critic_hidden)},
         "activation_fn": nn.Tanh,
         "log_std_init": log_std_init,
         "optimizer_class": torch.optim.AdamW,

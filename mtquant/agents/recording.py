@@ -22,7 +22,7 @@ class Recording(NamedTuple):
     """n bars of single rows, in the names of `HierarchyNetwork`: its inputs and what the game made of them."""
 
     inputs: dict[str, Array]
-    """float32 `<agent>_observation` [n, d]; int64 `age` [n]; float64 `budgets` [n, G], `appetite` [n], `books` [n, K]."""
+    """`<agent>_observation` [n, d] float32, `age` [n] int64; `budgets` [n, G], `appetite` [n], `books` [n, K] float64."""
     outputs: dict[str, Array]
     """The fields of `HierarchyStep`, float64."""
 
@@ -66,20 +66,23 @@ def _joined(parts: list[Recording], place: int, wanted: int) -> dict[str, Array]
 def _record_split(game: JointGame, split: Split, bundles: Mapping[str, PolicyBundle], wanted: int) -> Recording:
     rng = np.random.Generator(np.random.PCG64(0))
     schedule = GameEngine(game, split, 1, rng).schedule
-    bars = int(min(CHUNK_BARS, (schedule.last - schedule.first).max()))
-    starts = np.concatenate(
-        [np.arange(first, last - bars + 1, bars) for first, last in zip(schedule.first, schedule.last, strict=True)]
+    chunks = np.array(
+        [
+            (start, min(start + CHUNK_BARS, last))
+            for first, last in zip(schedule.first, schedule.last, strict=True)
+            for start in range(first, last, CHUNK_BARS)
+        ]
     )
-    rows = min(-(-wanted // bars), len(starts))
-    start = starts[np.linspace(0, len(starts) - 1, rows).round().astype(np.int64)]
+    rows = min(-(-wanted // CHUNK_BARS), len(chunks))
+    start, end = chunks[np.linspace(0, len(chunks) - 1, rows).round().astype(np.int64)].T
     engine = GameEngine(game, split, rows, rng)
     every = np.tile(np.arange(game.slots), (rows, 1))
-    engine.begin_episode(Episode(start, start + bars, every, np.ones(rows), np.ones(rows)))
+    engine.begin_episode(Episode(start, end, every, np.ones(rows), np.ones(rows)))
     acts = {agent: bundles[agent].act_fn() for agent in game.agents}
     steps = []
     alive = np.ones(rows, dtype=bool)
-    for _ in range(bars):
-        memory = engine.table.memory
+    while alive.any():
+        memory, at = engine.table.memory, engine.sim.state.t
         before: dict[str, Array] = {name: memory[name].copy() for name in STATE}
         targets = np.zeros((rows, game.slots))
         for agent in game.agents:
@@ -94,4 +97,6 @@ def _record_split(game: JointGame, split: Split, bundles: Mapping[str, PolicyBun
         after = dict(zip(OUTPUTS, decided, strict=True))
         steps.append(Recording(*({n: a[alive] for n, a in part.items()} for part in (before, after))))
         alive = alive & ~outcome.done
-    return Recording(*(_joined(steps, place, rows * bars) for place in range(2)))
+        # chunks that ended wait on their last bar for the longer ones
+        engine.sim.state = engine.sim.state._replace(t=np.where(alive, engine.sim.state.t, at))
+    return Recording(*(_joined(steps, place, wanted) for place in range(2)))

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 import typer
 
 from mtquant import __version__
-from mtquant.cli import bars, doctor, inspect, oracle, results, servers, settings, train
+from mtquant.cli import bars, doctor, inspection, oracle, results, servers, settings, train
 from mtquant.cli.failures import exit_code_of
 
 app = typer.Typer(
@@ -35,9 +35,9 @@ def _common(
 app.command()(train.train)
 app.command()(train.plan)
 app.command()(train.resume)
-app.command()(inspect.status)
-app.add_typer(inspect.runs_app, name="runs")
-app.command()(inspect.logs)
+app.command()(inspection.status)
+app.add_typer(inspection.runs_app, name="runs")
+app.command()(inspection.logs)
 app.command()(results.evaluate)
 app.command()(results.export)
 app.command()(results.sync)

@@ -72,7 +72,7 @@ def _run_directly(root: Path, run: PreparedRun, launch: Launch, watcher: Watcher
     supervisor = Supervisor(root, run.record.run_id, command=launch.unit_command, log_dir=launch.log_dir)
     told = False
 
-    def watch(states: Mapping[str, str]) -> None:
+    def watch(_: Mapping[str, str]) -> None:
         nonlocal told
         if supervisor.stopping and not told:
             told = True
@@ -139,7 +139,7 @@ def _passing_stops(flow: "subprocess.Popen[bytes]") -> Iterator[list[int]]:
     """Pass stops on to the flow, which takes a second one to end its units at once; yields those heard."""
     heard: list[int] = []
 
-    def on_signal(number: int, frame: FrameType | None) -> None:
+    def on_signal(number: int, _: FrameType | None) -> None:
         heard.append(number)
         flow.send_signal(signal.SIGTERM)
 

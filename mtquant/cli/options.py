@@ -33,6 +33,7 @@ def resolved_settings(
     """
     from mtquant.cli.failures import say_note
     from mtquant.config.load import resolve
+    from mtquant.synthetic.settings import with_objective
 
     stated: list[str | tuple[str, object]] = list(changes or ())
     named = {"data.source": data, "data.timeframe": timeframe, "seed": seed}
@@ -40,7 +41,7 @@ def resolved_settings(
     found = resolve(profile, config, stated)
     for note in found.notes:
         say_note(note)
-    return found.spec
+    return with_objective(found.spec)
 
 
 def targets_of(spec: PipelineSpec, phase: int | None) -> tuple[str, ...]:

@@ -16,6 +16,7 @@ from mtquant.execution.preparation import record_run
 from mtquant.pipeline import ONNX, REPORT
 from mtquant.store.runs import append_event, list_runs, load_run
 from mtquant.tracking.describe import CREATED, first_event
+from mtquant.tracking.location import without_secrets
 
 SplitOption = Annotated[str | None, typer.Option("--split", help="Split to open: test or validation.")]
 EpisodesOption = Annotated[
@@ -55,7 +56,7 @@ def sync(run: options.Run = None) -> None:
             continue
         typer.echo(f"{name}: published, {done.points} new points")
     if failed:
-        raise MTQuantError(f"{failed} of {len(names)} runs could not be published to {publisher.shown_uri}.")
+        raise MTQuantError(f"{failed} of {len(names)} runs could not be published to {without_secrets(publisher.uri)}.")
 
 
 def _derived(run: str | None, target: str, evaluation: dict[str, object], as_json: bool) -> None:

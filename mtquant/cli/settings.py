@@ -7,6 +7,7 @@ from typing import Annotated
 import typer
 
 from mtquant.cli import options
+from mtquant.config.agents import PipelineSpec
 from mtquant.errors import UsageError
 
 config_app = typer.Typer(help="Settings: show, check, compare, explain.", no_args_is_help=True)
@@ -56,7 +57,9 @@ def diff(
 
 
 @config_app.command("explain")
-def explain(key: Annotated[str, typer.Argument(help="A setting or block, as in phase1.ppo; none for all.")] = "") -> None:
+def explain(
+    key: Annotated[str, typer.Argument(help="A setting or block, as in phase1.ppo; none for all.")] = "",
+) -> None:
     """Print what settings mean, what may be written and the default."""
     from mtquant.config.explain import settings
 
@@ -65,7 +68,7 @@ def explain(key: Annotated[str, typer.Argument(help="A setting or block, as in p
         typer.echo(f"{setting.key} ({setting.kind}; {default})\n    {setting.meaning}")
 
 
-def _spec(name: str) -> "options.PipelineSpec":
+def _spec(name: str) -> PipelineSpec:
     """Return the settings of a YAML file, a profile, or a run."""
     from mtquant.config.load import profiles, resolve
     from mtquant.context import store_root

@@ -57,16 +57,19 @@ class _Follower(ABC):
         self._states: dict[str, str] = {}
 
     def begin(self, progress: Progress) -> None:
+        """Start following a run."""
         self._progress = progress
         self._states = {unit.name: unit.state for unit in progress.look()[0].units}
         self.tick()
 
     def tick(self) -> None:
+        """Look at the store if it is time to."""
         if self._progress is not None and self._now() - self._looked >= LOOK_SECONDS:
             self._looked = self._now()
             self._show(self._progress.look()[1])
 
     def finish(self) -> None:
+        """Show the last state and stop following."""
         if self._progress is not None:
             self._looked = self._now()
             self._show(self._progress.look()[1])
@@ -91,14 +94,17 @@ class PlainView(_Follower):
         self._said: dict[str, float] = {}
 
     def plan(self, units: Sequence[PlannedUnit], facts: dict[str, str]) -> None:
+        """Show what is to be done, and facts about where."""
         self.console.print(plan_table(units))
         for name, value in facts.items():
             self.say(f"{name}: {value}")
 
     def say(self, text: str) -> None:
+        """Show one line."""
         self.console.print(text, markup=False, highlight=False, soft_wrap=True)
 
     def end(self, facts: dict[str, str]) -> None:
+        """Show where the results are."""
         for name, value in facts.items():
             self.say(f"{name}: {value}")
 
@@ -121,11 +127,13 @@ class LiveView(PlainView):
         self._live: Live | None = None
 
     def begin(self, progress: Progress) -> None:
+        """Start following a run."""
         self._live = Live(console=self.console, auto_refresh=False, transient=True)
         self._live.start()
         super().begin(progress)
 
     def finish(self) -> None:
+        """Show the last state and stop following."""
         super().finish()
         if self._live is not None:
             self._live.stop()
@@ -147,12 +155,15 @@ class JsonView(_Follower):
         self._said = -1e9
 
     def plan(self, units: Sequence[PlannedUnit], facts: dict[str, str]) -> None:
+        """Show what is to be done, and facts about where."""
         self._write("plan", units=plan_values(units), **facts)
 
     def say(self, text: str) -> None:
+        """Show one line."""
         self._write("message", text=text)
 
     def end(self, facts: dict[str, str]) -> None:
+        """Show where the results are."""
         self._write("end", **facts)
 
     def _show(self, units: Sequence[UnitProgress]) -> None:

@@ -64,8 +64,12 @@ class PPOSpec(Spec):
     """Initial log standard deviation of actions."""
     weight_decay: float = Field(default=1.0, ge=0)
     """Decoupled weight decay (AdamW)."""
-    hidden: tuple[int, ...] = (64, 64)
-    """Widths of the hidden layers of actor and critic."""
+    actor_hidden: tuple[int, ...] = (64, 64)
+    """Widths of the actor's hidden layers; none makes it linear in the normalised observation."""
+    critic_hidden: tuple[int, ...] = (64, 64)
+    """Widths of the critic's hidden layers."""
+    noise_baseline: bool = True
+    """Subtract from advantages what price moves explain of them: unbiased, far less noise."""
 
     @model_validator(mode="after")
     def _batch_fits_rollout(self) -> Self:
@@ -76,8 +80,8 @@ class PPOSpec(Spec):
                 f"{self.n_steps} = {rollout} samples; lower `batch_size` or raise `n_steps`.",
                 "batch_size", "n_envs", "n_steps",
             )
-        if any(width < 1 for width in self.hidden):
-            raise inconsistent("every layer needs at least one unit.", "hidden")
+        if any(width < 1 for width in (*self.actor_hidden, *self.critic_hidden)):
+            raise inconsistent("every layer needs at least one unit.", "actor_hidden", "critic_hidden")
         return self
 
 

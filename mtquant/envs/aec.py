@@ -90,8 +90,8 @@ class MarketParallelEnv(ParallelEnv[str, Array, Array]):
         return (
             {a: self.row.observe(a) for a in agents},
             {a: float(outcome.rewards[a][0]) for a in agents},
-            {a: ruined for a in agents},
-            {a: ended and not ruined for a in agents},
+            dict.fromkeys(agents, ruined),
+            dict.fromkeys(agents, ended and not ruined),
             {a: {} for a in agents},
         )
 
@@ -114,7 +114,7 @@ class MarketAECEnv(AECEnv[str, Array, Array]):
         self.row = _OneRow(game, split, seed)
         self.metadata = {"name": game.name, "render_modes": [], "is_parallelizable": True}
         self.possible_agents = list(game.agents)
-        self.agents = []
+        self.agents: list[str] = []
         self.render_mode = None
 
     def observation_space(self, agent: str) -> Box:
@@ -137,7 +137,7 @@ class MarketAECEnv(AECEnv[str, Array, Array]):
         self._cumulative_rewards = dict.fromkeys(self.agents, 0.0)
         self.terminations = dict.fromkeys(self.agents, False)
         self.truncations = dict.fromkeys(self.agents, False)
-        self.infos = {a: {} for a in self.agents}
+        self.infos: dict[str, dict[str, Any]] = {a: {} for a in self.agents}
         self._turn = 0
         self.agent_selection = self.agents[0]
 

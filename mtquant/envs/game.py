@@ -43,6 +43,11 @@ class MarketGame(ABC):
         self.spec = spec
         self.unit_risk = spec.environment.target_volatility * dataset.unit_risk
 
+    def moves(self, t: Int) -> Float:
+        """Return `[N, K]` the price moves from the close of t to the close of t + 1, in volatilities known at t."""
+        close, scale = self.dataset.market.close, self.dataset.point_volatility
+        return (close[t + 1] - close[t]) / scale[t]
+
     @property
     def slots(self) -> int:
         """Instruments per row."""
@@ -61,6 +66,17 @@ class MarketGame(ABC):
         fresh = self.memory(len(rows))
         for name, array in memory.items():
             array[rows] = fresh[name][rows]
+
+    def noise_state(self, agent: str, table: Table) -> Array | None:
+        """Return `[B, q, m]` what later positions depend on, before the action is drawn; None: not offered.
+
+        One entry per sample of the agent (B) and shock (q); see `learning.ppo.noise_variates`.
+        """
+        return None
+
+    def noise_shock(self, agent: str, table: Table, result: StepResult) -> Array:
+        """Return `[B, q]` the price moves of the bar, which no action changes."""
+        raise KeyError(agent)
 
     @abstractmethod
     def layout(self, agent: str) -> ObservationLayout:

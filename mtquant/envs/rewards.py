@@ -31,7 +31,9 @@ class BarOutcome(NamedTuple):
 class RewardFn(Protocol):
     """A reward with `memory` numbers of its own per row, zero at the start of an episode."""
 
-    memory: int
+    @property
+    def memory(self) -> int:
+        """Numbers kept per row."""
 
     def __call__(self, outcome: BarOutcome, memory: Float, /) -> tuple[Float, Float]: ...
 
@@ -39,7 +41,10 @@ class RewardFn(Protocol):
 def outcome_of(result: StepResult, risk: Float, unit_risk: float) -> BarOutcome:
     """Return what `result` means for rewards; a ruined account pays its last bar and then nothing."""
     unit = result.equity_before * unit_risk
-    ratio = np.maximum(result.equity, 1e-12 * result.equity_before) / result.equity_before
+    # an account that owes money has no return any more
+    solvent = result.equity_before > 0.0
+    before = np.where(solvent, result.equity_before, 1.0)
+    ratio = np.where(solvent, np.maximum(result.equity, 1e-12 * before) / before, 1.0)
     return BarOutcome(
         result.gross.sum(axis=1) / unit, result.cost.sum(axis=1) / unit, risk, result.exposure,
         np.log(ratio) / unit_risk,
@@ -95,7 +100,6 @@ class DifferentialSharpe:
     """
 
     eta: float = 0.01
-    risk_free: float = 0.0
     memory: int = 2
 
     def __call__(self, outcome: BarOutcome, memory: Float, /) -> tuple[Float, Float]:
@@ -120,7 +124,7 @@ def _log_return(spec: RewardSpec, unit_risk: float) -> RewardFn:
     return LogReturn(spec.risk_aversion * unit_risk, spec.risk_penalty_weight, spec.transaction_cost_weight)
 
 
-def _differential_sharpe(spec: RewardSpec, unit_risk: float) -> RewardFn:
+def _differential_sharpe(spec: RewardSpec, unit_risk: float) -> RewardFn:  # noqa: ARG001 - all are built alike
     return DifferentialSharpe(spec.eta)
 
 

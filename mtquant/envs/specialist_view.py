@@ -1,9 +1,12 @@
 """The observation of one instrument, the same in every phase.
 
-Blocks: the instrument's features; own position, goal and phase flag; and *context*: the peers' signals
-and positions (premultiplied by their correlation with this instrument, because that is how they enter
-the joint optimum), which member of the group this is, net exposure per group and the macro block. The
-context is zero until phase 3, so a policy trained without it loads unchanged.
+Blocks: the instrument's features; own position, goal and phase flag; and *context*: each peer's signals
+times its correlation with this instrument (that is how they enter the joint optimum), the sum of the same
+over instruments of other groups, which member of the group this is, and the macro block. The context is
+zero until phase 3, so a policy trained without it loads unchanged.
+
+Positions of others are not shown: where they are the only channel between two agents, difference rewards
+do not lead to the joint optimum, and training drifts away from it. Positions follow from past signals.
 """
 
 import numpy as np
@@ -24,16 +27,16 @@ class SpecialistView:
     def __init__(self, dataset: Dataset, spec: PipelineSpec) -> None:
         symbols = dataset.market.symbols
         groups = [spec.catalogue.instruments[s].group for s in symbols]
-        names = spec.groups
-        members = {g: [k for k, other in enumerate(groups) if other == g] for g in names}
+        members = {g: [k for k, other in enumerate(groups) if other == g] for g in spec.groups}
         largest = max(len(m) for m in members.values())
         bars, count, width = dataset.features.shape
         self.features = np.ascontiguousarray(dataset.features, dtype=np.float32).reshape(bars * count, width)
         self.macro = np.asarray(dataset.macro, dtype=np.float32)
         self.signals = np.array(dataset.signal_columns, dtype=np.int64)
         self.count = count
-        self.membership = np.zeros((count, len(names)))
-        self.membership[np.arange(count), [names.index(g) for g in groups]] = 1.0
+        apart = np.array([[a != b for b in groups] for a in groups])
+        self.across = np.where(apart, dataset.correlation, 0.0).astype(np.float32)
+        """[K, K] correlation with instruments of other groups."""
         # peers of each instrument in cyclic order within its group; absent peers repeat the instrument at weight 0
         self.peers = np.tile(np.arange(count)[:, None], (1, largest - 1))
         self.weight = np.zeros((count, largest - 1), dtype=np.float32)
@@ -45,12 +48,12 @@ class SpecialistView:
                     peer = group[(place + offset) % len(group)]
                     self.peers[k, offset - 1] = peer
                     self.weight[k, offset - 1] = dataset.correlation[k, peer]
-        per_peer = len(self.signals) + 2
+        per_peer = len(self.signals) + 1
         self.layout = ObservationLayout(
             (
                 ("features", width), ("position", 1), ("goal", 1), ("phase", 1),
-                ("peers", per_peer * (largest - 1)), ("identity", largest),
-                ("net_exposure", len(names)), ("macro", self.macro.shape[1]),
+                ("peers", per_peer * (largest - 1)), ("others", len(self.signals)), ("identity", largest),
+                ("macro", self.macro.shape[1]),
             )
         )
         self.context = slice(self.layout.slice("goal").start, self.layout.width)
@@ -63,10 +66,10 @@ class SpecialistView:
         mean[: self.own_width], std[: self.own_width] = dataset.feature_mean, dataset.feature_std
         return mean.astype(np.float32), std.astype(np.float32)
 
-    def signals_at(self, t: Int, slots: Int) -> Float32:
-        """Return `[N, m, S]` the signals of instruments `slots` [m] at bars `t` [N]."""
+    def signals_of(self, t: Int, slots: Int) -> Float32:
+        """Return `[N, m, S]` the signals of instruments `slots` [N, m] at bars `t` [N]."""
         seen = self.features.take((t[:, None] * self.count + slots).reshape(-1), axis=0)
-        return seen[:, self.signals].reshape(len(t), len(slots), -1)
+        return seen[:, self.signals].reshape(*slots.shape, -1)
 
     def alone(self, t: Int, slots: Int, position: Float) -> Float32:
         """Return `[N, m, d]` at bars `t` [N] for instruments `slots` [N, m] holding `position` [N, m]."""
@@ -77,37 +80,31 @@ class SpecialistView:
         out[:, :, self.own_width] = POSITION_SCALE * position
         return out
 
-    def together(
-        self, t: Int, slots: Int, books: Float, goals: Float, exposure: Float, *, context: bool
-    ) -> Float32:
-        """Return `[N, m, d]` with goals and, if `context`, what peers see and hold.
+    def together(self, t: Int, slots: Int, books: Float, goals: Float, *, context: bool) -> Float32:
+        """Return `[N, m, d]` of instruments `slots` [m]; with `context`, their goals and what others see.
 
-        `slots` [m] are instruments; `books` [N, K] own-unit positions, `goals` [N, K] budgets,
-        `exposure` [N, K] what the portfolio holds.
+        `books` [N, m] are own-unit positions, `goals` [N, m] budgets.
         """
         rows, m = len(t), len(slots)
-        out = self.alone(t, np.broadcast_to(slots, (rows, m)), books[:, slots])
+        out = self.alone(t, np.broadcast_to(slots, (rows, m)), books)
         if not context:
             return out
         at = self.own_width + 1
-        out[:, :, at] = goals[:, slots] - 1.0
+        out[:, :, at] = goals - 1.0
         out[:, :, at + 1] = 1.0
         at += 2
-        peers = self.peers[slots]
-        weight = self.weight[slots]
-        index = t[:, None, None] * self.count + peers[None]
         width = len(self.signals)
-        seen = self.features.take(index.reshape(-1), axis=0)[:, self.signals].reshape(rows, m, -1, width)
-        block = np.empty((rows, m, peers.shape[1], width + 2), dtype=np.float32)
-        block[..., :width] = seen * weight[None, :, :, None]
-        block[..., width] = POSITION_SCALE * books[:, peers] * weight
-        block[..., width + 1] = weight
+        signals = self.signals_of(t, np.broadcast_to(np.arange(self.count), (rows, self.count)))
+        weight = self.weight[slots]
+        block = np.empty((rows, m, weight.shape[1], width + 1), dtype=np.float32)
+        block[..., :width] = signals[:, self.peers[slots]] * weight[None, :, :, None]
+        block[..., width] = weight
         size = block.shape[2] * block.shape[3]
         out[:, :, at : at + size] = block.reshape(rows, m, size)
         at += size
+        out[:, :, at : at + width] = np.einsum("mk,nks->nms", self.across[slots], signals)
+        at += width
         out[:, :, at : at + self.identity.shape[1]] = self.identity[slots]
         at += self.identity.shape[1]
-        groups = self.membership.shape[1]
-        out[:, :, at : at + groups] = times(exposure, self.membership)[:, None, :]
-        out[:, :, at + groups :] = self.macro.take(t, axis=0)[:, None, :]
+        out[:, :, at:] = self.macro.take(t, axis=0)[:, None, :]
         return out

@@ -39,6 +39,19 @@ class VecMarketEnv(VecEnv):
         self._lengths = np.zeros(engine.rows, dtype=np.int64)
         self._actions = np.zeros((engine.rows, game.actions(agent).size))
         self._started = False
+        self.record_noise = False
+        """Whether price moves are kept for `recorded_noise`."""
+        self._noise: list[tuple[Array, Array]] = []
+
+    def forget_noise(self) -> None:
+        """Start a new record of price moves."""
+        self._noise = []
+
+    def recorded_noise(self) -> tuple[Array, Array]:
+        """Return shocks `[S, N, q]` and states `[S, N, q, m]` of the steps since `forget_noise`."""
+        if not self._noise:
+            return np.zeros((0, self.num_envs, 0), np.float32), np.zeros((0, self.num_envs, 0, 0), np.float32)
+        return np.stack([shock for shock, _ in self._noise]), np.stack([state for _, state in self._noise])
 
     def reset(self) -> Array:
         """Start staggered episodes in all rows and return `[N, d]`."""
@@ -62,6 +75,9 @@ class VecMarketEnv(VecEnv):
         reward = np.zeros(self.num_envs)
         done = np.zeros(self.num_envs, dtype=bool)
         terminated = done
+        game, table = self.engine.game, self.engine.table
+        before = game.noise_state(self.agent, table) if self.record_noise else None
+        shock: Array | float = 0.0
         for bar in range(self.bars):
             for name in self.engine.game.agents:
                 if name == self.agent:
@@ -73,6 +89,10 @@ class VecMarketEnv(VecEnv):
             reward += np.where(done, 0.0, outcome.rewards[self.agent])
             done = done | outcome.done
             terminated = outcome.terminated
+            if before is not None:
+                shock = shock + game.noise_shock(self.agent, table, outcome.result)
+        if before is not None:
+            self._noise.append((np.asarray(shock), before))
         self._returns += reward
         self._lengths += 1
         infos = [NOTHING] * self.num_envs

@@ -25,6 +25,7 @@ from mtquant.evaluation.series import Measuring
 from mtquant.evaluation.statistics import Interval
 from mtquant.evaluation.targets import documented_targets, judge
 from mtquant.gates.shares import PathSet, path_set, portfolio_references, specialist_scores
+from mtquant.pipeline import is_planted
 from mtquant.registry import build
 from mtquant.store.journal import Journal
 from mtquant.store.units import UnitHandle, UnitResult, UnitSpec
@@ -93,7 +94,7 @@ def evaluate(spec: PipelineSpec, unit: UnitSpec, folders: dict[str, Path], handl
         for n in (1, 2, 3)
     ]
     controls = [assessor.assess(results["no-peers"], title=TITLES["no-peers"])] if trained.control else []
-    shares = _shares(spec, dataset, trained, handle.streams) if dataset.planted else ()
+    shares = _shares(spec, dataset, trained, handle.streams) if is_planted(spec) else ()
     targets = documented_targets(spec.phase3.reward.sharpe_target, spec.phase3.reward.max_drawdown_target)
     content = ReportContent(
         title=f"mtquant: {spec.data.source}" + (f", {spec.data.timeframe}" if spec.data.timeframe else ""),

@@ -9,6 +9,7 @@ from mtquant.execution.attempt import read_settings
 from mtquant.pipeline import PlannedUnit, is_planted, plan, units_of, with_upstream
 from mtquant.store.runs import RunRecord, append_event, create_run, save_run
 from mtquant.store.units import Unit, UnitSpec
+from mtquant.synthetic.settings import with_objective
 
 
 @dataclass(frozen=True)
@@ -32,8 +33,10 @@ def record_run(
 ) -> RunRecord:
     """Record a new run before its bars are read, so that it can be resumed whatever happens next.
 
-    A folder of bars is recorded by its absolute path: the run may be resumed from elsewhere.
+    A folder of bars is recorded by its absolute path: the run may be resumed from elsewhere. A planted market brings
+    its payment and costs (`synthetic.settings`).
     """
+    spec = with_objective(spec)
     if not is_planted(spec):
         data = spec.data.model_copy(update={"source": str(Path(spec.data.source).absolute())})
         spec = spec.model_copy(update={"data": data})

@@ -16,6 +16,7 @@ from mtquant.pipeline import SPLITS, is_planted
 from mtquant.registry import did_you_mean
 from mtquant.store.digests import digest_arrays, digest_json
 from mtquant.synthetic import SYNTHETIC, build_planted
+from mtquant.synthetic.export import CLOCK
 
 
 @dataclass(frozen=True)
@@ -67,7 +68,8 @@ def open_source(spec: PipelineSpec) -> Source:
         known = did_you_mean(name, SYNTHETIC)
         raise DataError(f"`data.source` is `{name}`, which is neither a folder nor a planted market.{known}")
     market, splits, warnings, provenance = load_folder(folder, symbols, spec.data.timeframe, spec.catalogue, spec.data)
-    return Source(market, splits, False, Shown(), warnings, provenance)
+    # an exported planted market is traded as one (costs, volatility), so that training on its files is the same
+    return Source(market, splits, (folder / CLOCK).is_file(), Shown(), warnings, provenance)
 
 
 def prepare(spec: PipelineSpec) -> dict[str, str]:

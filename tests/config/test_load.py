@@ -218,7 +218,7 @@ def test_a_wrong_file_names_place_key_and_what_is_allowed(read, text, names):
         ("environment: {instruments: [US30, US30]}", ("`environment.instruments`", "`US30` stands twice")),
         ("environment: {instruments: []}", ("`environment.instruments`", "empty")),
         ("features: {return_half_lives: [1, 0]}", ("`features.return_half_lives`", "above 0")),
-        ("phase1: {ppo: {hidden: [64, 0]}}", ("`phase1.ppo.hidden`", "one unit")),
+        ("phase1: {ppo: {actor_hidden: [64, 0]}}", ("`phase1.ppo.actor_hidden`", "one unit")),
         ("limits: {breaker_losses: [0.1, 0.1, 0.2]}", ("`limits.breaker_losses`", "rise")),
         ("limits: {breaker_scales: [0.1, 0.2, 0.0]}", ("`limits.breaker_scales`", "not rise")),
     ],

@@ -21,7 +21,8 @@ NON_CONFLICTING = ("upgrad", "dualproj", "mgda")
 def jacobians() -> list[torch.Tensor]:
     """Random gradients, opposed ones, a zero one, tiny and large ones."""
     rng = Streams(0).rng("jacobians")
-    found = [torch.from_numpy(rng.standard_normal((m, n)).astype("float32")) for m, n in ((2, 5), (2, 200), (3, 40), (2, 2))]
+    shapes = ((2, 5), (2, 200), (3, 40), (2, 2))
+    found = [torch.from_numpy(rng.standard_normal(shape).astype("float32")) for shape in shapes]
     found.append(torch.tensor([[1.0, 0.0], [-0.9, 0.1]]))
     found.append(torch.cat([found[0][:1], -found[0][:1] + 0.1 * found[0][1:]]))
     return found + [scale * found[0] for scale in (1e-4, 1e3)]

@@ -55,7 +55,8 @@ def test_costs_and_risk_never_pay(name):
     paying = build_reward(RewardSpec(name=name, transaction_cost_weight=1.5), UNIT_RISK)
     bar = outcome(1)
     memory = np.zeros((8, paying.memory))
-    dearer = bar._replace(cost=bar.cost + 0.1, log_return=np.log1p((bar.gross - bar.cost - 0.1) * UNIT_RISK) / UNIT_RISK)
+    after = np.log1p((bar.gross - bar.cost - 0.1) * UNIT_RISK) / UNIT_RISK
+    dearer = bar._replace(cost=bar.cost + 0.1, log_return=after)
     assert (paying(dearer, memory)[0] < paying(bar, memory)[0]).all()
     assert (paying(bar._replace(risk=bar.risk + 1.0), memory)[0] < paying(bar, memory)[0]).all()
 

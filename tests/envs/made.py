@@ -12,7 +12,7 @@ from mtquant.envs.game import MarketGame
 from mtquant.envs.games.joint import JointGame
 from mtquant.envs.games.portfolio import PortfolioGame
 from mtquant.envs.games.specialist import SpecialistGame
-from mtquant.types import Array
+from mtquant.types import ActFn, Array
 
 Make = Callable[[Dataset, PipelineSpec], MarketGame]
 
@@ -20,7 +20,7 @@ MADE: dict[str, Make] = {
     "specialist": lambda dataset, spec: SpecialistGame(dataset, spec, "forex"),
     "joint": lambda dataset, spec: JointGame(dataset, spec, context=True, joint=True),
     "joint-phase2": lambda dataset, spec: JointGame(dataset, spec, context=False, joint=False),
-    "portfolio": lambda dataset, spec: PortfolioGame(dataset, spec),
+    "portfolio": PortfolioGame,
 }
 """One constructor per way a game is played; `contracts/test_games.py` checks that no game is missing."""
 
@@ -38,6 +38,16 @@ def joint_actions(game: MarketGame, rng: np.random.Generator, rows: int) -> dict
         reach = min(bounds.high, 3.0)
         out[agent] = rng.uniform(-1.2 * reach, 1.2 * reach, (rows, bounds.size)).astype(np.float32)
     return out
+
+
+def silent(size: int) -> ActFn:
+    """Return a policy that says zero to everything."""
+    return lambda seen, /: np.zeros((len(seen), size))
+
+
+def squashed(size: int) -> ActFn:
+    """Return a policy that repeats the first numbers it sees, squashed."""
+    return lambda seen, /: np.tanh(seen[:, :size])
 
 
 class Script:

@@ -16,7 +16,7 @@ from mtquant.envs.aec import MarketAECEnv, MarketParallelEnv
 from mtquant.envs.games.joint import JointTrainingEnv
 from mtquant.envs.gym_env import MarketGymEnv
 from mtquant.envs.vec_env import VecMarketEnv
-from tests.envs.made import MADE, engine_of
+from tests.envs.made import MADE, engine_of, silent
 from tests.tiny import tiny_dataset, tiny_spec
 
 EXCEPTIONS = {
@@ -52,9 +52,7 @@ def played(name: str):
 
 def gym_view(name: str, agent: str) -> MarketGymEnv:
     game = played(name)
-    others = {
-        a: lambda seen, size=game.actions(a).size: np.zeros((len(seen), size)) for a in game.agents if a != agent
-    }
+    others = {a: silent(game.actions(a).size) for a in game.agents if a != agent}
     return MarketGymEnv(game, game.dataset.splits.train, agent, others)
 
 

@@ -6,7 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from mtquant.config.agents import INSTRUMENTS, EnvironmentSpec, PipelineSpec
-from mtquant.config.instruments import InstrumentsSpec, InstrumentSpec
+from mtquant.config.instruments import InstrumentSpec, InstrumentsSpec
 from mtquant.config.risk import LimitsSpec
 from mtquant.context import Streams
 from mtquant.data.dataset import Dataset
@@ -103,7 +103,8 @@ def test_silent_agents_keep_to_what_they_decided():
     outcome = engine.play({})
     for name in ("books", "budgets", "appetite"):
         np.testing.assert_array_equal(engine.table.memory[name], before[name])
-    np.testing.assert_allclose(outcome.result.exposure, before["budgets"][:, game.group_of] * before["books"], rtol=1e-9)
+    wanted = before["budgets"][:, game.group_of] * before["books"]
+    np.testing.assert_allclose(outcome.result.exposure, wanted, rtol=1e-9)
 
 
 def steps_of(game: JointGame, rows: int = 6, bars: int = 40):
@@ -134,8 +135,8 @@ def test_difference_rewards_are_what_the_portfolio_would_miss():
         np.testing.assert_allclose(game.difference(result), missed, rtol=1e-9, atol=1e-12)
         for group, slots in game.members.items():
             np.testing.assert_allclose(outcome.rewards[group], missed[:, slots].sum(axis=1), rtol=1e-9, atol=1e-12)
-        alone = np.stack([utility(game, net * (np.arange(4) == k), result.exposure * (np.arange(4) == k)) for k in range(4)])
-        np.testing.assert_allclose(game.own(result), alone.T, rtol=1e-9, atol=1e-12)
+        alone = [utility(game, net * only, result.exposure * only) for only in np.eye(4)]
+        np.testing.assert_allclose(game.own(result), np.stack(alone, axis=1), rtol=1e-9, atol=1e-12)
 
 
 def test_without_context_specialists_see_their_features_and_book_only():

@@ -16,7 +16,7 @@ from mtquant.envs.gym_env import MarketGymEnv
 from mtquant.envs.multi_agent import MultiAgentVecEnv
 from mtquant.envs.vec_env import VecMarketEnv
 from mtquant.types import Array
-from tests.envs.made import MADE, Script, engine_of, joint_actions
+from tests.envs.made import MADE, Script, engine_of, joint_actions, squashed
 from tests.tiny import tiny_dataset, tiny_spec
 
 ROWS, BARS = 4, 70
@@ -58,7 +58,8 @@ def played(name: str) -> Played:
             heard[agent] = view.observe(agent)
             view.say(agent, actions[agent])
         outcome = view.step()
-        bars.append(Bar(actions, fresh, heard, outcome, view.state_dict()[0], {a: view.observe(a) for a in game.agents}))
+        last = {a: view.observe(a) for a in game.agents}
+        bars.append(Bar(actions, fresh, heard, outcome, view.state_dict()[0], last))
     assert np.logical_or.reduce([bar.outcome.done for bar in bars]).all(), "every row must reach its end"
     return Played(game, start, bars)
 
@@ -182,9 +183,7 @@ def test_specialists_hear_the_meta_controller_in_decision_bars_only():
 
 def test_decisions_of_several_bars_are_the_single_bars_summed():
     game = MADE["joint-phase2"](tiny_dataset(), tiny_spec())
-    specialists = {
-        group: lambda seen, size=game.actions(group).size: np.tanh(seen[:, :size]) for group in game.agents if group != META
-    }
+    specialists = {group: squashed(game.actions(group).size) for group in game.agents if group != META}
     vec = MetaControllerTrainingEnv(
         game.dataset, game.spec, game.dataset.splits.train, specialists, rows=1, rng=Streams(0).rng("x")
     )

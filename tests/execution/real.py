@@ -9,7 +9,7 @@ PLANTED = {"train_histories": 2, "validation_histories": 1, "test_histories": 1,
 
 def small_spec(**changes):
     """Return settings of a run that takes seconds; `changes` replace whole parts."""
-    ppo = PPOSpec(n_envs=4, n_steps=20, batch_size=40, n_epochs=2, hidden=(8,))
+    ppo = PPOSpec(n_envs=4, n_steps=20, batch_size=40, n_epochs=2, actor_hidden=(8,), critic_hidden=(8,))
     catalogue = {symbol: InstrumentSpec(group=group, half_spread_bps=1.0) for symbol, group in GROUPS.items()}
     parts = {
         "data": DataSpec(planted=PLANTED),

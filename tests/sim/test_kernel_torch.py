@@ -80,7 +80,8 @@ def test_rows_do_not_know_of_each_other(slots, reading):
     alone = []
     for row in range(ROWS):
         sim = MarketSim(dataset, spec, rows=1, slots=slots)
-        sim.reset(np.ones(1, dtype=bool), Episode(*(getattr(begin, n)[row : row + 1] for n in Episode.__dataclass_fields__)))
+        own = (getattr(begin, name)[row : row + 1] for name in Episode.__dataclass_fields__)
+        sim.reset(np.ones(1, dtype=bool), Episode(*own))
         alone.append(sim)
     for target in targets:
         whole = arrays(together.step(target)), arrays(together.state)

@@ -166,11 +166,11 @@ def walk(closes: list[float], limits: LimitsSpec, target: float = 1.0, tradable:
     dataset = path_dataset(closes, tradable)
     sim = MarketSim(dataset, spec, rows=1, slots=1)
     last = len(closes) - 1
-    sim.reset(np.ones(1, bool), Episode(np.zeros(1, int), np.array([last]), np.zeros((1, 1), int), np.ones(1), np.ones(1)))
+    episode = Episode(np.zeros(1, int), np.array([last]), np.zeros((1, 1), int), np.ones(1), np.ones(1))
+    sim.reset(np.ones(1, bool), episode)
     results = [sim.step(np.array([[target]])) for _ in range(last)]
-    return (
-        [float(r.exposure[0, 0]) for r in results], [int(r.breaker[0]) for r in results], [int(r.stops[0]) for r in results]
-    )
+    exposures = [float(r.exposure[0, 0]) for r in results]
+    return exposures, [int(r.breaker[0]) for r in results], [int(r.stops[0]) for r in results]
 
 
 def moves(*percent: float) -> list[float]:

@@ -14,7 +14,7 @@ from mtquant.store.units import Unit, UnitSpec
 UNITS = (
     UnitSpec("phase1-forex", "phase1", "forex", {
         "config": {
-            "phase1": {"ppo": {"gamma": 0.9, "hidden": [64, 64]}}, "instruments": {"EURUSD": {"group": "forex"}},
+            "phase1": {"ppo": {"gamma": 0.9, "actor_hidden": [64, 64]}}, "instruments": {"EURUSD": {"group": "forex"}},
         },
         "data": {"EURUSD": "abc", "clock": "def"}, "seed": 3,
     }, (), 100),

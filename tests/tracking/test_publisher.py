@@ -44,7 +44,7 @@ def test_a_finished_unit_becomes_a_child_with_curves_params_lineage_and_artifact
     assert run.data.metrics["final/utility"] == 0.5
     assert run.data.tags["mtquant.undefined"] == "ratio"
     assert run.data.params["phase1.ppo.gamma"] == "0.9"
-    assert run.data.params["phase1.ppo.hidden"] == "[64, 64]"
+    assert run.data.params["phase1.ppo.actor_hidden"] == "[64, 64]"
     assert run.data.params["instruments.EURUSD"] == '{"group": "forex"}'
     tags = {"unit_key": FOREX.key, "run": record.run_id, "attempt": "1", "git": "1234567"}
     tags = {f"mtquant.{name}": value for name, value in tags.items()}

@@ -18,8 +18,9 @@ from mtquant.agents.learning.state import (
     restore_optimizer,
     restore_rng,
 )
+from mtquant.agents.learning.noise import QuietRolloutBuffer
 from mtquant.agents.policy import policy_arguments
-from mtquant.config.agents import PPOSpec
+from mtquant.config.agents import EnvironmentSpec, PPOSpec
 from mtquant.envs.vec_env import VecMarketEnv
 from mtquant.types import Array, Float32
 
@@ -29,8 +30,14 @@ def rollouts_of(timesteps: int, spec: PPOSpec) -> int:
     return math.ceil(timesteps / (spec.n_envs * spec.n_steps))
 
 
+def persistence_of(spec: EnvironmentSpec) -> tuple[float, ...]:
+    """Return the shares of a position that last a bar: a slow signal's, a fast one's, an untouched target's."""
+    return 1.0, 0.5 ** (1.0 / 6.0), 1.0 - spec.adjustment_rate
+
+
 def build_ppo(
-    env: VecMarketEnv, spec: PPOSpec, timesteps: int, *, mean: Float32, std: Float32, clip: float, seed: int, device: str
+    env: VecMarketEnv, spec: PPOSpec, timesteps: int, *, mean: Float32, std: Float32, clip: float, seed: int, device: str,
+    persistence: tuple[float, ...],
 ) -> PPO:
     """Return SB3's PPO over `env`.
 
@@ -42,6 +49,13 @@ def build_ppo(
     def linear(remaining: float) -> float:
         return spec.learning_rate * min(1.0, max(0.0, remaining) + last)
 
+    quiet: dict[str, Any] = {}
+    if spec.noise_baseline:
+        env.record_noise = True
+        quiet = {
+            "rollout_buffer_class": QuietRolloutBuffer,
+            "rollout_buffer_kwargs": {"source": env, "persistence": persistence},
+        }
     return PPO(
         ActorCriticPolicy,
         env,
@@ -56,11 +70,13 @@ def build_ppo(
         vf_coef=spec.vf_coef,
         max_grad_norm=spec.max_grad_norm,
         policy_kwargs=policy_arguments(
-            mean, std, clip=clip, hidden=spec.hidden, log_std_init=spec.log_std_init, weight_decay=spec.weight_decay
+            mean, std, clip=clip, actor_hidden=spec.actor_hidden, critic_hidden=spec.critic_hidden,
+            log_std_init=spec.log_std_init, weight_decay=spec.weight_decay
         ),
         seed=seed,
         device=device,
         verbose=0,
+        **quiet,
     )
 
 

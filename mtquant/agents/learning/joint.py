@@ -44,9 +44,9 @@ class Exposed(NamedTuple):
     """What the bar after a choice brought to positions; B samples each."""
 
     shock: Float32
-    """[B] price move in volatilities."""
+    """[B, q] price moves in volatilities."""
     state: Float32
-    """[B, m] what the position of the next bars depends on, known before the choice."""
+    """[B, q, m] what the position of the next bars depends on, known before the choice."""
 
 
 class Rollout(NamedTuple):
@@ -92,7 +92,12 @@ class JointLearner:
         self.actor_parameters: list[nn.Parameter] = [
             *policy.mlp_extractor.policy_net.parameters(), *policy.action_net.parameters(), policy.log_std,
         ]
-        self.actor_optimizer = torch.optim.AdamW(self.actor_parameters, eps=1e-5, weight_decay=weight_decay)
+        # biases and the exploration width are not shrunk: a width pulled to 1 would drown the action
+        matrices = [p for p in self.actor_parameters if p.ndim > 1]
+        others = [p for p in self.actor_parameters if p.ndim <= 1]
+        self.actor_optimizer = torch.optim.AdamW(
+            [{"params": matrices, "weight_decay": weight_decay}, {"params": others, "weight_decay": 0.0}], eps=1e-5
+        )
         self.critic_optimizer = torch.optim.Adam(critic.parameters(), eps=1e-5)
         self.steps: list[Choice] = []
         self.rewards: list[Float32] = []
@@ -148,7 +153,7 @@ class JointLearner:
             return float("nan")
         shock = np.stack([e.shock for e in self.exposed])
         state = np.stack([e.state for e in self.exposed])
-        mean = np.stack([step.mean for step in self.steps])[..., None]
+        mean = np.stack([step.mean for step in self.steps])[..., None, None]
         discount = self.gamma * self.lam
         variates = noise_variates(
             shock, np.concatenate([state, mean * state[..., :1]], axis=-1), np.stack(self.starts),

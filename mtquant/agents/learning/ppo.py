@@ -71,9 +71,9 @@ def advantages(
 def noise_variates(
     shock: Float32, state: Float32, start: Bool, last_done: Bool, decays: Sequence[float]
 ) -> Float32:
-    """Return `[S, B, m len(decays)]` products of `state` [S, B, m] and decayed sums of later `shock` [S, B].
+    """Return `[S, B, q m len(decays)]` products of `state` [S, B, q, m] and decayed sums of later `shock` [S, B, q].
 
-    sum_k decay^k shock_{t+k} state_t within the episode. Price moves do not depend on actions and `state`
+    sum_k decay^k shock_{t+k} state_t within the episode, for each of q shocks. Price moves do not depend on actions and `state`
     is known before the action is drawn, so any combination of these may be subtracted from an advantage
     without biasing the policy gradient (input-dependent baseline: Mao et al., 2019). `start` and
     `last_done` as in `advantages`.
@@ -81,12 +81,13 @@ def noise_variates(
     count = len(decays)
     rates = np.asarray(decays, dtype=np.float32)
     sums = np.zeros((*shock.shape, count), dtype=np.float32)
-    running = np.zeros((shock.shape[1], count), dtype=np.float32)
+    running = np.zeros((*shock.shape[1:], count), dtype=np.float32)
     for step in reversed(range(len(shock))):
         ends = last_done if step == len(shock) - 1 else start[step + 1]
-        running = shock[step][:, None] + rates * np.where(ends, 0.0, 1.0).astype(np.float32)[:, None] * running
+        goes_on = np.where(ends, 0.0, 1.0).astype(np.float32)[:, None, None]
+        running = shock[step][..., None] + rates * goes_on * running
         sums[step] = running
-    return (state[..., :, None] * sums[..., None, :]).reshape(*shock.shape, -1)
+    return (state[..., :, None] * sums[..., None, :]).reshape(*shock.shape[:2], -1)
 
 
 def without_noise(advantage: Float32, variates: Float32) -> Float32:

@@ -6,9 +6,10 @@ from typing import Any
 import numpy as np
 
 from mtquant.agents.bundle import PolicyBundle
-from mtquant.agents.learning.algorithms import build_ppo, rollouts_of
+from mtquant.agents.learning.algorithms import build_ppo, persistence_of, rollouts_of
 from mtquant.agents.learning.state import seed_everything
 from mtquant.agents.training.callbacks import UnitCallback
+from mtquant.agents.training.divergence import divergence_named
 from mtquant.config.agents import PipelineSpec
 from mtquant.data.dataset import Dataset
 from mtquant.envs.engine import GameEngine
@@ -55,15 +56,16 @@ class Phase1Trainer:
         mean, std = game.view.normaliser(self.dataset)
         model = build_ppo(
             env, spec.ppo, spec.timesteps, mean=mean, std=std, clip=self.spec.features.clip, seed=seed,
-            device=self.spec.device,
+            device=self.spec.device, persistence=persistence_of(self.spec.environment),
         )
         total = rollouts_of(spec.timesteps, spec.ppo) * spec.ppo.n_envs * spec.ppo.n_steps
         callback = UnitCallback(unit)
-        model.learn(total, callback=callback)
+        with divergence_named("phase1.ppo.learning_rate"):
+            model.learn(total, callback=callback)
         bundle = PolicyBundle(
             specialist_name, game.layout(specialist_name), game.actions(specialist_name),
-            self.spec.members(specialist_name), spec.ppo.hidden, self.spec.features.clip, model.policy, True,
-            {"phase": 1, "timesteps": model.num_timesteps, "market": self.dataset.market.fingerprint},
+            self.spec.members(specialist_name), spec.ppo.actor_hidden, spec.ppo.critic_hidden, self.spec.features.clip, model.policy, True,
+            {"phase": 1, "timesteps": model.num_timesteps},
         )
         bundle.save(unit.outputs / specialist_name)
         return self.evaluate_specialist(specialist_name)

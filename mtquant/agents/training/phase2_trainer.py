@@ -7,6 +7,7 @@ from mtquant.agents.bundle import InstrumentActor, PolicyBundle
 from mtquant.agents.learning.algorithms import build_ppo, rollouts_of
 from mtquant.agents.learning.state import seed_everything
 from mtquant.agents.training.callbacks import UnitCallback
+from mtquant.agents.training.divergence import divergence_named
 from mtquant.config.agents import PipelineSpec
 from mtquant.data.dataset import Dataset
 from mtquant.envs.games.joint import META, JointGame
@@ -58,15 +59,16 @@ class Phase2Trainer:
         mean, std = game.meta_view.normaliser()
         model = build_ppo(
             env, spec.ppo, spec.timesteps, mean=mean, std=std, clip=self.spec.features.clip, seed=seed,
-            device=self.spec.device,
+            device=self.spec.device, persistence=(1.0, 1.0 - spec.budget_smoothing),
         )
         total = rollouts_of(spec.timesteps, spec.ppo) * spec.ppo.n_envs * spec.ppo.n_steps
-        model.learn(total, callback=UnitCallback(self.unit))
+        with divergence_named("phase2.ppo.learning_rate"):
+            model.learn(total, callback=UnitCallback(self.unit))
         after = {group: bundle.digest for group, bundle in self.specialists.items()}
         if before != after:
             raise TrainingError("A frozen specialist changed during phase 2; its weights differ before and after.")
         bundle = PolicyBundle(
-            META, game.layout(META), game.actions(META), self.dataset.market.symbols, spec.ppo.hidden,
+            META, game.layout(META), game.actions(META), self.dataset.market.symbols, spec.ppo.actor_hidden, spec.ppo.critic_hidden,
             self.spec.features.clip, model.policy, False,
             {"phase": 2, "timesteps": model.num_timesteps, "specialists": after},
         )

@@ -7,12 +7,14 @@ import numpy as np
 import torch
 
 from mtquant.agents.bundle import PolicyBundle
+from mtquant.agents.learning.algorithms import persistence_of
 from mtquant.agents.learning.aggregators import build_aggregator
 from mtquant.agents.learning.critic import CentralCritic
 from mtquant.agents.learning.gradient_coordination import GradientCoordinationSystem
 from mtquant.agents.learning.joint import Exposed, JointLearner, Rollout, UpdateSettings
 from mtquant.agents.learning.state import capture_rng, restore_rng, seed_everything
 from mtquant.agents.training.curriculum_learning import AdvancedCurriculumLearning
+from mtquant.agents.training.divergence import divergence_named
 from mtquant.config.agents import PipelineSpec
 from mtquant.data.dataset import Dataset
 from mtquant.envs.games.joint import META, JointGame, JointTrainingEnv
@@ -49,7 +51,8 @@ class Phase3JointTrainer:
                 if agent == META:
                     bundle.policy.log_std.fill_(self.phase.meta_log_std)
                     continue
-                first = bundle.policy.mlp_extractor.policy_net[0]
+                layers = bundle.policy.mlp_extractor.policy_net
+                first = layers[0] if len(layers) else bundle.policy.action_net
                 first.weight[:, bundle.layout.slice("goal").start :] = 0.0
                 bundle.policy.log_std.fill_(self.phase.specialist_log_std)
 
@@ -71,8 +74,9 @@ class Phase3JointTrainer:
         pending: dict[str, list[Rollout]] = {agent: [] for agent in learners}
         metrics: dict[str, float] = {}
         for index in range(done, self.rollouts):
-            metrics = self._collect(env, joint.joint_game, learners, pending)
-            metrics |= self._update(index, learners, pending)
+            with divergence_named("phase3.specialist_learning_rate"):
+                metrics = self._collect(env, joint.joint_game, learners, pending)
+                metrics |= self._update(index, learners, pending)
             step = (index + 1) * self.phase.n_envs * self.phase.n_steps
             env.engine.scenario = self.curriculum.update_curriculum({"step": step} | _headline(metrics))
             self.unit.log(step, metrics)
@@ -118,12 +122,12 @@ class Phase3JointTrainer:
             mean, std = game.meta_view.normaliser() if meta else game.view.normaliser(self.dataset)
             streams = 1 if meta or phase.aggregator["name"] == "portfolio_only" or not phase.gradient_coordination else 2
             critic = CentralCritic(
-                bundle.layout.space(), mean, std, bundle.clip, 0 if meta else central, bundle.hidden, streams
+                bundle.layout.space(), mean, std, bundle.clip, 0 if meta else central, bundle.critic_hidden, streams
             )
             learners[agent] = JointLearner(
                 agent, bundle.policy, critic, GradientCoordinationSystem(aggregator),
                 streams=streams, per_row=1 if meta else len(bundle.instruments),
-                persistence=(1.0, 0.5 ** (1.0 / 6.0), 1.0 - self.spec.environment.adjustment_rate),
+                persistence=persistence_of(self.spec.environment),
                 gamma=self.spec.phase2.ppo.gamma if meta else phase.gamma,
                 lam=phase.gae_lambda, weight_decay=0.0 if meta else phase.weight_decay,
             )
@@ -144,9 +148,8 @@ class Phase3JointTrainer:
             for group in game.members:
                 chosen = learners[group].choose(*_inputs(env, game, group))
                 env.say(group, chosen.reshape(env.rows, -1))
-            states = {g: game.noise_state(env.engine.table, g) for g in game.members}
+            states = {g: game.noise_state(g, env.engine.table) for g in game.members}
             outcome = env.step()
-            shocks = game.shocks(outcome.result.t)
             cut = outcome.done & ~outcome.terminated
             result = outcome.result
             marginal, own = game.difference(result), game.own(result)
@@ -157,7 +160,7 @@ class Phase3JointTrainer:
             for group, slots in game.members.items():
                 paid = np.stack([marginal[:, slots].reshape(-1), own[:, slots].reshape(-1)], axis=1)
                 learner = learners[group]
-                exposed = Exposed(shocks[:, slots].reshape(-1).astype(np.float32), states[group])
+                exposed = Exposed(game.noise_shock(group, env.engine.table, outcome.result), states[group])
                 paid = paid[:, : learner.streams] + self._bootstrap(env, game, learner, cut)
                 learner.pay(paid, self._start, exposed if self.phase.noise_baseline else None)
             if (bar + 1) % every == 0:
@@ -210,10 +213,11 @@ class Phase3JointTrainer:
         pending: dict[str, list[Rollout]], *, last: bool,
     ) -> None:
         """Checkpoint when due and nothing waits to be learned from; stop when asked."""
-        if last or any(pending.values()):
+        if last:
             return
         stopping = self.unit.stop_requested()
-        if stopping or self.unit.checkpoint_due():
+        complete = not any(pending.values())
+        if complete and (stopping or self.unit.checkpoint_due()):
             arrays, values = env.state_dict()
             arrays = {f"env.{n}": a for n, a in arrays.items()} | {"start": self._start.copy()}
             values = {"env": values, "curriculum": self.curriculum.state_dict(), "step": step}
@@ -224,7 +228,8 @@ class Phase3JointTrainer:
             more, numbers = capture_rng()
             self.unit.save_checkpoint(step, Snapshot(arrays | more, values | numbers))
         if stopping:
-            raise Preempted(f"Stopped at step {step}; a checkpoint was written.")
+            where = "a checkpoint was written" if complete else "the rollouts since the last update will be played again"
+            raise Preempted(f"Stopped at step {step}; {where}.")
 
     def _resume(self, env: MultiAgentVecEnv, learners: dict[str, JointLearner]) -> int:
         """Restore the newest checkpoint; return the number of rollouts done."""
@@ -246,7 +251,8 @@ class Phase3JointTrainer:
             learners[agent].policy.set_training_mode(False)
             origin = {"phase": 3, "timesteps": self.total_steps, "peers": self.phase.peers}
             PolicyBundle(
-                agent, bundle.layout, bundle.actions, bundle.instruments, bundle.hidden, bundle.clip,
+                agent, bundle.layout, bundle.actions, bundle.instruments, bundle.actor_hidden,
+                bundle.critic_hidden, bundle.clip,
                 learners[agent].policy, bundle.per_instrument, origin,
             ).save(self.unit.outputs / agent)
 

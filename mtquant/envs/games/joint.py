@@ -20,7 +20,7 @@ from mtquant.envs.spaces import ActionMap, BudgetMap, ObservationLayout
 from mtquant.envs.specialist_view import SpecialistView
 from mtquant.sim.kernel import StepResult
 from mtquant.sim.limits import quadratic, times
-from mtquant.types import Array, Bool, Float, Int
+from mtquant.types import Array, Bool, Float
 
 META = "meta"
 META_BOUND = 6.0
@@ -110,11 +110,10 @@ class JointGame(MarketGame):
             return self.meta_view.observe(
                 state.t, table.sim.exposure(), memory["books"], memory["budgets"], memory["profit"]
             )
-        goals = self.budgets(table)[0][:, self.group_of] if self.context else memory["books"]
-        exposure = table.sim.exposure() if self.context else memory["books"]
-        seen = self.view.together(
-            state.t, self.members[agent], memory["books"], goals, exposure, context=self.context
-        )
+        slots = self.members[agent]
+        books = memory["books"][:, slots]
+        goals = self.budgets(table)[0][:, self.group_of[slots]] if self.context else books
+        seen = self.view.together(state.t, slots, books, goals, context=self.context)
         return seen.reshape(len(seen), -1)
 
     def decode(self, table: Table) -> Float:
@@ -154,25 +153,34 @@ class JointGame(MarketGame):
         """
         x = result.exposure
         net = (result.gross - result.cost) / (result.equity_before * self.unit_risk)[:, None]
-        cross = times(x, self.dataset.correlation)
+        cross: Float = times(x, self.dataset.correlation)
         return net - 0.5 * self.aversion * x * (2.0 * cross - x)
 
-    def shocks(self, t: Int) -> Float:
-        """Return `[N, K]` the price moves from the close of t to the close of t + 1, in volatilities known at t."""
-        close, scale = self.dataset.market.close, self.dataset.point_volatility
-        return (close[t + 1] - close[t]) / scale[t]
+    def noise_state(self, agent: str, table: Table) -> Array:
+        """Return what later profits depend on before `agent` acts.
 
-    def noise_state(self, table: Table, group: str) -> Array:
-        """Return `[N m, 2 + S]` budget, budget x book and budget x signals of a group's instruments.
-
-        What later positions depend on before the action is drawn; see `learning.ppo.noise_variates`.
+        A specialist: `[N m, 1, 2 + S]` budget, budget x book and budget x signals of each instrument. The
+        meta (phase 2, where books do not react to it): `[N, G, 7]` one, budget and macro block per group.
         """
-        slots = self.members[group]
-        budget = self.budgets(table)[0][:, self.group_of[slots]]
-        seen = self.view.signals_at(table.sim.state.t, slots)
-        state = np.concatenate([budget[..., None], (budget * table.memory["books"][:, slots])[..., None],
-                                budget[..., None] * seen], axis=2, dtype=np.float32)
-        return state.reshape(-1, state.shape[2])
+        memory, t = table.memory, table.sim.state.t
+        rows = len(t)
+        if agent == META:
+            budgets = memory["budgets"][:, :, None]
+            macro = np.broadcast_to(self.view.macro.take(t, axis=0)[:, None], (rows, budgets.shape[1], 5))
+            return np.concatenate([np.ones_like(budgets), budgets, macro], axis=2, dtype=np.float32)
+        slots = self.members[agent]
+        budget = self.budgets(table)[0][:, self.group_of[slots], None]
+        seen = self.view.signals_of(t, np.broadcast_to(slots, (rows, len(slots))))
+        books = memory["books"][:, slots, None]
+        state = np.concatenate([budget, budget * books, budget * seen], axis=2, dtype=np.float32)
+        return state.reshape(rows * len(slots), 1, -1)
+
+    def noise_shock(self, agent: str, table: Table, result: StepResult) -> Array:
+        """Return `[N m, 1]` each instrument's price move, or `[N, G]` each group's profit at budget one."""
+        moved = self.moves(result.t)
+        if agent == META:
+            return np.asarray((moved * table.memory["books"]) @ self.meta_view.membership, dtype=np.float32)
+        return moved[:, self.members[agent]].reshape(-1, 1).astype(np.float32)
 
     def central(self, table: Table) -> Array:
         """Return `[N, 2 K + G]` what a centralised critic sees beside an observation: exposures, books, budgets."""

@@ -56,6 +56,17 @@ class SpecialistGame(MarketGame):
         state = table.sim.state
         return self.view.alone(state.t, state.slots, table.sim.exposure())[:, 0]
 
+    def noise_state(self, agent: str, table: Table) -> Array:
+        """Return `[N, 1, 1 + S]` the position and the signals."""
+        state = table.sim.state
+        seen = self.view.signals_of(state.t, state.slots)
+        return np.concatenate([table.sim.exposure()[:, :, None], seen], axis=2, dtype=np.float32)
+
+    def noise_shock(self, agent: str, table: Table, result: StepResult) -> Array:
+        """Return `[N, 1]` the instrument's price move."""
+        moved = np.take_along_axis(self.moves(result.t), table.sim.state.slots, axis=1)
+        return moved.astype(np.float32)
+
     def decode(self, table: Table) -> Float:
         """Return the exposure after one partial adjustment."""
         held = table.sim.exposure()

@@ -103,8 +103,9 @@ def logs(
     while True:
         running = run_status(root, record).state in ("running", "preparing")
         for name, path in paths.items():
-            for line, offsets[name] in _lines_from(path, offsets[name]):
+            for line, end in _lines_from(path, offsets[name]):
                 sys.stdout.write(line if unit else f"{name}: {line}")
+                offsets[name] = end
         sys.stdout.flush()
         if not follow or not running:
             return

@@ -1,0 +1,133 @@
+"""Trains what gates need, measures, judges and writes the results."""
+
+import json
+import math
+import subprocess
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from mtquant.evaluation.statistics import Interval
+from mtquant.gates.definitions import RULES, Gate
+from mtquant.gates.trainings import FinishedRun, Training
+from mtquant.store.files import make_folder, write_atomic
+
+Trainer = Callable[[Training, int], FinishedRun]
+Say = Callable[[str], None]
+
+
+@dataclass(frozen=True)
+class GateResult:
+    """A gate with what was found."""
+
+    gate: Gate
+    found: tuple[Interval, ...]
+    """One per seed."""
+    commit: str
+    config_digest: str
+    unit_keys: tuple[str, ...]
+
+    @property
+    def value(self) -> float:
+        """Median of the seeds."""
+        return float(np.median([one.value for one in self.found]))
+
+    @property
+    def interval(self) -> tuple[float, float]:
+        """Lowest lower and highest upper end of the seeds' intervals."""
+        return float(np.min([one.low for one in self.found])), float(np.max([one.high for one in self.found]))
+
+    @property
+    def passed(self) -> bool:
+        """Whether the claim holds."""
+        return RULES[self.gate.rule](self.found, self.gate.threshold)
+
+    def values(self) -> dict[str, Any]:
+        """Return the entry of `gates.json`; NaN is null."""
+        return {
+            "gate": self.gate.name,
+            "value": _number(self.value),
+            "interval": [_number(end) for end in self.interval],
+            "threshold": self.gate.threshold,
+            "passed": self.passed,
+            "seeds": list(self.gate.seeds),
+            "commit": self.commit,
+            "config_digest": self.config_digest,
+            "unit_keys": list(self.unit_keys),
+            "claim": self.gate.claim,
+            "rule": self.gate.rule.value,
+            "by_seed": [[_number(n) for n in (one.value, one.low, one.high)] for one in self.found],
+        }
+
+
+def run_gates(gates: Sequence[Gate], train: Trainer, say: Say) -> list[GateResult]:
+    """Return the results of `gates`; equal trainings are done once. Raises what training raises."""
+    commit = current_commit()
+    finished: dict[tuple[Training, int], FinishedRun] = {}
+    results = []
+    for gate in gates:
+        found, runs = [], []
+        for seed in gate.seeds:
+            if (gate.training, seed) not in finished:
+                say(f"{gate.name}: training, seed {seed}")
+                finished[gate.training, seed] = train(gate.training, seed)
+            runs.append(finished[gate.training, seed])
+            found.append(gate.measure(runs[-1]))
+        keys = tuple(sorted({key for run in runs for key in run.keys}))
+        results.append(GateResult(gate, tuple(found), commit, runs[0].config_digest, keys))
+        say(sentence(results[-1]))
+    return results
+
+
+def write_results(results: Sequence[GateResult], path: Path) -> None:
+    """Write `gates.json` atomically: a list with one entry per gate."""
+    make_folder(path.parent)
+    content = json.dumps([result.values() for result in results], indent=1, allow_nan=False) + "\n"
+    write_atomic(path, content.encode())
+
+
+def sentence(result: GateResult) -> str:
+    """Return one line for people."""
+    low, high = result.interval
+    verdict = "met" if result.passed else "NOT MET"
+    gate = result.gate
+    return f"{gate.name}: {result.value:.3f} ({low:.3f} to {high:.3f}), {gate.rule} {gate.threshold:g}: {verdict}"
+
+
+def table(results: Sequence[GateResult]) -> str:
+    """Return all results as aligned text, failed gates marked."""
+    head = ("gate", "value", "interval", "threshold", "seeds", "verdict", "claim")
+    rows = [head]
+    for result in results:
+        low, high = result.interval
+        gate = result.gate
+        verdict = "met" if result.passed else "NOT MET"
+        interval = f"{low:.3f} to {high:.3f}"
+        seeds = str(len(gate.seeds))
+        rows.append((gate.name, f"{result.value:.3f}", interval, f"{gate.threshold:g}", seeds, verdict, gate.claim))
+    widths = [max(len(row[column]) for row in rows) for column in range(len(head) - 1)]
+    return "\n".join(
+        "  ".join([*(cell.ljust(width) for cell, width in zip(row, widths, strict=False)), row[-1]]) for row in rows
+    )
+
+
+def current_commit() -> str:
+    """Return the commit of the working folder, with `+` where files differ from it; empty outside a repository."""
+    try:
+        head = _git("rev-parse", "HEAD")
+        changed = _git("status", "--porcelain", "--untracked-files=no")
+    except (OSError, subprocess.SubprocessError):
+        return ""
+    return head + ("+" if changed else "")
+
+
+def _git(*arguments: str) -> str:
+    done = subprocess.run(["git", *arguments], capture_output=True, text=True, timeout=10, check=True)
+    return done.stdout.strip()
+
+
+def _number(value: float) -> float | None:
+    return round(value, 6) if math.isfinite(value) else None
