@@ -145,7 +145,7 @@ def main(argv: Sequence[str] | None = None, command: Sequence[str] = COMMAND) ->
     try:
         with raising_early_stops():
             _execute(root, arguments, execution)
-    except BaseException as error:  # noqa: BLE001
+    except BaseException as error:
         code, message = _explained(error, execution, run)
         LOGGER.error("%s", message, exc_info=not isinstance(error, MTQuantError))
     else:
@@ -176,11 +176,12 @@ def _execute(root: Path, arguments: argparse.Namespace, execution: Execution) ->
 
 def _explained(error: BaseException, execution: Execution, run: str) -> tuple[int, str]:
     """Return exit code and message for whatever ended the flow."""
-    if isinstance(error, MTQuantError):
+    if isinstance(error, MTQuantError) and (error is execution.error or not execution.supervisor.stopping):
         return error.exit_code, str(error)
     if execution.supervisor.stopping:
         # Prefect's own reaction to the signal came first; the units have written their checkpoints.
-        return Preempted.exit_code, f"The run {run} was stopped; its state is kept. Continue exactly with: mtquant resume {run}"
+        message = f"The run {run} was stopped; its state is kept. Continue exactly with: mtquant resume {run}"
+        return Preempted.exit_code, message
     text = f"{type(error).__name__}: {str(error).strip().splitlines()[0] if str(error).strip() else ''}"
     if not execution.entered:
         return 1, f"Prefect could not start ({text}). `--engine direct` runs the same units without it."
@@ -199,7 +200,7 @@ def _note_embedded_server() -> None:
 
 
 def _parse(argv: Sequence[str] | None) -> argparse.Namespace:
-    parser = argparse.ArgumentParser(prog="python -m flows.pipeline", description="Execute a prepared run with Prefect.")
+    parser = argparse.ArgumentParser(prog="python -m flows.pipeline", description="Execute a prepared run.")
     parser.add_argument("--run", required=True, help="name of the run")
     parser.add_argument("--workers", type=int, default=WORKERS, help="units side by side")
     parser.add_argument("--log-dir", type=Path, help="folder for a training.log per phase")

@@ -50,7 +50,7 @@ def raising_early_stops() -> Iterator[None]:
     """Turn SIGTERM into `Preempted` where nothing else handles it: before and after the flow itself."""
 
     def on_signal(number: int, _: FrameType | None) -> None:
-        raise Preempted(f"Stopped by signal {number} outside of any unit; nothing was lost.")
+        raise Preempted(f"Stopped by signal {number} while no unit ran; nothing was lost. `mtquant resume` continues.")
 
     before = signal.signal(signal.SIGTERM, on_signal)
     try:

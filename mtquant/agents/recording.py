@@ -22,7 +22,7 @@ class Recording(NamedTuple):
     """n bars of single rows, in the names of `HierarchyNetwork`: its inputs and what the game made of them."""
 
     inputs: dict[str, Array]
-    """`<agent>_observation` [n, d] float32, `age` [n] int64; `budgets` [n, G], `appetite` [n], `books` [n, K] float64."""
+    """`<agent>_observation` [n, d] float32, `age` [n] int64, `budgets` [n, G], `appetite` [n] and `books` [n, K]."""
     outputs: dict[str, Array]
     """The fields of `HierarchyStep`, float64."""
 

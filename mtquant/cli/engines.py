@@ -7,7 +7,7 @@ import sys
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import StrEnum
 from pathlib import Path
 from types import FrameType
@@ -43,8 +43,8 @@ class Launch:
     engine: Engine
     workers: int
     log_dir: Path | None = None
-    unit_command: Sequence[str] = COMMAND
-    flow_command: Sequence[str] = FLOW
+    unit_command: Sequence[str] = field(default_factory=lambda: COMMAND)
+    flow_command: Sequence[str] = field(default_factory=lambda: FLOW)
 
 
 @dataclass(frozen=True)

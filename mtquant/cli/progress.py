@@ -31,7 +31,7 @@ class UnitProgress:
     def eta(self) -> float | None:
         """Seconds to go at the present speed."""
         left = self.status.total_steps - self.status.step
-        return left / self.rate if self.rate and left >= 0 else None
+        return left / self.rate if self.rate and left >= 0 and self.status.state == "running" else None
 
 
 class Progress:

@@ -10,6 +10,7 @@ import typer
 
 from mtquant.cli import options
 from mtquant.cli.engines import Engine, Launch, Watcher, default_workers, execute
+from mtquant.cli.failures import say_note
 from mtquant.cli.progress import Progress
 from mtquant.cli.view import View, make_view
 from mtquant.context import store_root
@@ -18,6 +19,7 @@ from mtquant.execution.preparation import PreparedRun, prepare_run, record_run
 from mtquant.pipeline import ONNX, REPORT
 from mtquant.store.files import remove_tree
 from mtquant.store.runs import RunRecord, append_event, list_runs, load_run, run_folder, unit_of_run
+from mtquant.store.status import run_status
 from mtquant.tracking.location import tracking_uri, without_secrets
 from mtquant.tracking.published import pending_units
 from mtquant.tracking.tensorboard import TensorBoardEvents
@@ -114,8 +116,16 @@ def run_recorded(
         view.finish()
         if board is not None:
             board.close()
+        _say_logs(root, prepared.record)
     view.end(results_of(root, prepared.record))
     return prepared
+
+
+def _say_logs(root: Path, record: RunRecord) -> None:
+    """Say where the story of a failed unit is told."""
+    for unit in run_status(root, record).units:
+        if unit.state == "failed":
+            say_note(f"what happened in {unit.name}: mtquant logs {record.run_id} {unit.name}")
 
 
 def facts_before(root: Path, record: RunRecord, launch: Launch) -> dict[str, str]:

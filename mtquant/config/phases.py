@@ -90,8 +90,8 @@ class Phase1Spec(Spec):
 
     timesteps: int = Field(default=500_000, ge=1)
     """Bars of experience per specialist, over all rows."""
-    ppo: PPOSpec = PPOSpec()
-    """Learner."""
+    ppo: PPOSpec = PPOSpec(log_std_init=-1.4, actor_hidden=())
+    """Learner. A linear actor over the features: measured, hidden layers only added noise."""
     reward: RewardSpec = RewardSpec()
     """Payment."""
     goal_range: tuple[float, float] = (1.0, 1.0)

@@ -1,9 +1,11 @@
 """The observation of one instrument, the same in every phase.
 
-Blocks: the instrument's features; own position, goal and phase flag; and *context*: each peer's signals
-times its correlation with this instrument (that is how they enter the joint optimum), the sum of the same
-over instruments of other groups, which member of the group this is, and the macro block. The context is
-zero until phase 3, so a policy trained without it loads unchanged.
+Blocks: the instrument's features; own position, goal and phase flag; and *context*: what the peers'
+signals leave of this instrument's (its signals less their best linear prediction from those of the group,
+and of all other instruments, scaled to unit variance) and the macro block. The joint optimum R^-1 a is a
+multiple of exactly these remainders, and they are far better conditioned than the peers' signals beside
+the own ones, which differ little where correlations are high. The context is zero until phase 3, so a
+policy trained without it loads unchanged.
 
 Positions of others are not shown: where they are the only channel between two agents, difference rewards
 do not lead to the joint optimum, and training drifts away from it. Positions follow from past signals.
@@ -27,33 +29,21 @@ class SpecialistView:
     def __init__(self, dataset: Dataset, spec: PipelineSpec) -> None:
         symbols = dataset.market.symbols
         groups = [spec.catalogue.instruments[s].group for s in symbols]
-        members = {g: [k for k, other in enumerate(groups) if other == g] for g in spec.groups}
-        largest = max(len(m) for m in members.values())
         bars, count, width = dataset.features.shape
         self.features = np.ascontiguousarray(dataset.features, dtype=np.float32).reshape(bars * count, width)
         self.macro = np.asarray(dataset.macro, dtype=np.float32)
         self.signals = np.array(dataset.signal_columns, dtype=np.int64)
         self.count = count
-        apart = np.array([[a != b for b in groups] for a in groups])
-        self.across = np.where(apart, dataset.correlation, 0.0).astype(np.float32)
-        """[K, K] correlation with instruments of other groups."""
-        # peers of each instrument in cyclic order within its group; absent peers repeat the instrument at weight 0
-        self.peers = np.tile(np.arange(count)[:, None], (1, largest - 1))
-        self.weight = np.zeros((count, largest - 1), dtype=np.float32)
-        self.identity = np.zeros((count, largest), dtype=np.float32)
-        for group in members.values():
-            for place, k in enumerate(group):
-                self.identity[k, place] = 1.0
-                for offset in range(1, len(group)):
-                    peer = group[(place + offset) % len(group)]
-                    self.peers[k, offset - 1] = peer
-                    self.weight[k, offset - 1] = dataset.correlation[k, peer]
-        per_peer = len(self.signals) + 1
+        alike = np.array([[a == b for b in groups] for a in groups])
+        self.remainders = np.stack(
+            [remainder_weights(np.where(alike, dataset.correlation, 0.0)), remainder_weights(dataset.correlation)]
+        ).astype(np.float32)
+        """[2, K, K] weights that turn the instruments' signals into remainders, by group and over all."""
+        signals = len(self.signals)
         self.layout = ObservationLayout(
             (
                 ("features", width), ("position", 1), ("goal", 1), ("phase", 1),
-                ("peers", per_peer * (largest - 1)), ("others", len(self.signals)), ("identity", largest),
-                ("macro", self.macro.shape[1]),
+                ("group_remainder", signals), ("market_remainder", signals), ("macro", self.macro.shape[1]),
             )
         )
         self.context = slice(self.layout.slice("goal").start, self.layout.width)
@@ -93,18 +83,21 @@ class SpecialistView:
         out[:, :, at] = goals - 1.0
         out[:, :, at + 1] = 1.0
         at += 2
-        width = len(self.signals)
-        signals = self.signals_of(t, np.broadcast_to(np.arange(self.count), (rows, self.count)))
-        weight = self.weight[slots]
-        block = np.empty((rows, m, weight.shape[1], width + 1), dtype=np.float32)
-        block[..., :width] = signals[:, self.peers[slots]] * weight[None, :, :, None]
-        block[..., width] = weight
-        size = block.shape[2] * block.shape[3]
-        out[:, :, at : at + size] = block.reshape(rows, m, size)
-        at += size
-        out[:, :, at : at + width] = np.einsum("mk,nks->nms", self.across[slots], signals)
+        everyone = np.broadcast_to(np.arange(self.count), (rows, self.count))
+        left = np.einsum("bmk,nks->nmbs", self.remainders[:, slots], self.signals_of(t, everyone))
+        width = 2 * len(self.signals)
+        out[:, :, at : at + width] = left.reshape(rows, m, width)
         at += width
-        out[:, :, at : at + self.identity.shape[1]] = self.identity[slots]
-        at += self.identity.shape[1]
         out[:, :, at:] = self.macro.take(t, axis=0)[:, None, :]
         return out
+
+
+def remainder_weights(correlation: Float) -> Float:
+    """Return `[K, K]` W so that W s is each signal less its prediction from the others, at unit variance.
+
+    Row i of R^-1 is (e_i - beta_i)/(1 - R_i^2); scaled by the root of 1 - R_i^2 = 1/(R^-1)_ii it has
+    variance one under R.
+    """
+    precision = np.linalg.inv(correlation)
+    out: Float = precision / np.sqrt(np.diag(precision))[:, None]
+    return out

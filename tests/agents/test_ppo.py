@@ -71,11 +71,12 @@ def collected(ent_coef: float) -> PPO:
     spec = PPOSpec(
         n_envs=8, n_steps=16, batch_size=128, n_epochs=1, ent_coef=ent_coef, max_grad_norm=1e9,
         actor_hidden=(8,), critic_hidden=(8,), learning_rate_schedule="constant", learning_rate=1.0,
+        noise_baseline=False,
     )
     width = game.layout("forex").width
     model = build_ppo(
         env, spec, 128, mean=np.zeros(width, np.float32), std=np.ones(width, np.float32), clip=10.0, seed=3,
-        device="cpu",
+        device="cpu", persistence=(1.0,),
     )
     _, callback = model._setup_learn(128, Silent())
     model.collect_rollouts(env, callback, model.rollout_buffer, 16)

@@ -180,7 +180,6 @@ def test_critics_only_rollouts_leave_the_policies_alone(tmp_path):
 def test_updates_happen_at_their_frequencies(tmp_path):
     trainer = phase3_trainer(tmp_path, specialist_update_freq=2, critic_warmup_rollouts=0)
     trainer.train()
-    updated = [
-        {name.split("/")[0] for name in metrics if name.endswith("value_loss")} for _, metrics in journal_of(trainer.unit)
-    ]
+    journal = journal_of(trainer.unit)
+    updated = [{name.split("/")[0] for name in metrics if name.endswith("value_loss")} for _, metrics in journal]
     assert updated == [{META}, {META, *trainer.spec.groups}] * 2

@@ -6,7 +6,14 @@ import numpy as np
 import pytest
 from stable_baselines3.common.callbacks import BaseCallback
 
-from mtquant.agents.learning.algorithms import ALGORITHMS, capture_learner, finite, restore_learner, rollouts_of
+from mtquant.agents.learning.algorithms import (
+    ALGORITHMS,
+    capture_learner,
+    finite,
+    persistence_of,
+    restore_learner,
+    rollouts_of,
+)
 from mtquant.agents.learning.state import seed_everything
 from mtquant.config.phases import PPOSpec
 from mtquant.envs.vec_env import VecMarketEnv
@@ -39,7 +46,7 @@ def learner(name: str, spec: PPOSpec = PHASE1.ppo, timesteps: int = 3 * ROLLOUT,
     env = VecMarketEnv(engine_of(game, spec.n_envs, seed), "forex")
     return ALGORITHMS[name](
         env, spec, timesteps, mean=np.zeros(width, np.float32), std=np.ones(width, np.float32), clip=10.0, seed=seed,
-        device="cpu",
+        device="cpu", persistence=persistence_of(game.spec.environment),
     )
 
 

@@ -158,31 +158,29 @@ def test_without_context_phase_2_shows_specialists_what_phase_1_showed_them():
     t, position = rng.integers(20, 90, 5), rng.uniform(-1, 1, (5, 4))
     for k in (0, 1):
         alone = single.view.alone(t, np.full((5, 1), k), position[:, [k]])
-        together = joined.view.together(t, np.array([k]), position, position, position, context=False)
+        together = joined.view.together(t, np.array([k]), position[:, [k]], position[:, [k]], context=False)
         np.testing.assert_array_equal(alone, together)
     assert joined.layout("forex").width == 2 * single.layout("forex").width
 
 
-def test_context_shows_budget_peers_identity_net_exposure_and_macro():
+def test_context_shows_budget_signals_of_others_identity_and_macro():
     game = joint()
     layout, dataset = game.view.layout, game.dataset
+    columns = list(dataset.signal_columns)
     for engine, _ in steps_of(game, bars=12):
         memory, t = engine.table.memory, engine.sim.state.t
-        exposure = engine.sim.exposure()
         forex = engine.observe("forex").reshape(6, 2, layout.width)
         for place, (k, peer) in enumerate([(0, 1), (1, 0)]):
             seen = {name: forex[:, place, layout.slice(name)] for name, _ in layout.blocks}
             np.testing.assert_allclose(seen["goal"][:, 0], memory["budgets"][:, 0] - 1.0, rtol=1e-6, atol=1e-6)
             assert (seen["phase"] == 1.0).all()
-            rho = dataset.correlation[k, peer]
-            signals = dataset.features[t, peer][:, list(dataset.signal_columns)]
-            expected = np.concatenate(
-                [signals * rho, 2.0 * rho * memory["books"][:, [peer]], np.full((6, 1), rho)], axis=1
-            )
-            np.testing.assert_allclose(seen["peers"], expected, rtol=1e-5, atol=1e-6)
+            rho = dataset.correlation[k]
+            beside = dataset.features[t, peer][:, columns] * rho[peer]
+            beside = np.concatenate([beside, np.full((6, 1), rho[peer])], axis=1)
+            np.testing.assert_allclose(seen["peers"], beside, rtol=1e-5, atol=1e-6)
+            across = sum(dataset.features[t, j][:, columns] * rho[j] for j in (2, 3))
+            np.testing.assert_allclose(seen["others"], across, rtol=1e-5, atol=1e-6)
             np.testing.assert_array_equal(seen["identity"], np.tile(np.eye(2)[place], (6, 1)))
-            net = np.stack([exposure[:, :2].sum(axis=1), exposure[:, 2], exposure[:, 3]], axis=1)
-            np.testing.assert_allclose(seen["net_exposure"], net, rtol=1e-5, atol=1e-6)
             np.testing.assert_array_equal(seen["macro"], dataset.macro[t])
         lonely = engine.observe("equity")
         assert (lonely[:, layout.slice("peers")] == 0.0).all(), "a group of one has no peers to see"

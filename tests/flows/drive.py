@@ -2,9 +2,9 @@
 
 import sys
 
-from flows.pipeline import main
-
 COMMAND = (sys.executable, "-m", "tests.cli.toy")
 
 if __name__ == "__main__":
+    from flows.pipeline import main
+
     sys.exit(main(command=COMMAND))

@@ -1,19 +1,24 @@
 """The flow: what Prefect shows of units that were trained, reused, failed, skipped and stopped."""
 
-import os
 import signal
 import subprocess
 import time
+from pathlib import Path
 
 import pytest
 
+from mtquant.errors import TrainingError
+from mtquant.execution.direct import run_direct
+from mtquant.execution.supervisor import Supervisor
 from mtquant.store.runs import read_events, unit_of_run
 from mtquant.store.status import run_status
+from tests.flows.conftest import REPOSITORY
+from tests.flows.drive import COMMAND
 
-EIGHT = {
+UNITS = (
     "dataset-market", "phase1-forex", "phase1-commodities", "phase1-equity", "phase2-meta", "phase3-joint",
     "phase3-no-peers", "evaluate-report", "export-onnx",
-}
+)
 
 
 def wait_for(what, seconds=90.0):
@@ -31,8 +36,7 @@ def process_of(flows, run, unit):
 
 def alive(pid):
     try:
-        with open(f"/proc/{pid}/stat") as file:
-            return file.read().rsplit(")", 1)[1].split()[0] != "Z"
+        return Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()[0] != "Z"
     except OSError:
         return False
 
@@ -41,28 +45,35 @@ def attempts(flows, run):
     return {name: unit_of_run(flows.root, run.record, name).attempts() for name in run.record.units}
 
 
-def test_a_failed_specialist_stops_only_what_reads_it_and_the_rest_is_reused(flows):
+def test_prefect_tells_reused_failed_and_skipped_apart(flows, monkeypatch):
     run = flows.prepared()
     (flows.root / "fail-phase1-equity").touch()
+    monkeypatch.setenv("PYTHONPATH", str(REPOSITORY))
+    supervisor = Supervisor(flows.root, run.record.run_id, command=COMMAND)
+    with pytest.raises(TrainingError):
+        run_direct(supervisor, run.units)
     assert flows.execute(run) == 7
     assert "phase1-equity failed" in flows.ending(run)
     state, tasks = flows.states(run)
     assert state == "Failed"
-    assert {name: tasks.pop(name) for name in ("phase1-equity", "phase1-forex", "phase1-commodities")} == {
-        "phase1-equity": "Failed", "phase1-forex": "Completed", "phase1-commodities": "Completed",
-    }
-    assert tasks.pop("dataset-market") == "Completed"
-    assert set(tasks.values()) == {"Skipped"}
+    reused = ("dataset-market", "phase1-forex", "phase1-commodities")
+    assert tasks == dict.fromkeys(UNITS, "Skipped") | dict.fromkeys(reused, "Reused") | {"phase1-equity": "Failed"}
+    assert attempts(flows, run) == dict.fromkeys(UNITS, 0) | dict.fromkeys(reused, 1) | {"phase1-equity": 2}
+
+
+@pytest.mark.slow
+def test_a_failure_cancels_no_sibling_and_a_later_flow_does_only_what_is_left(flows):
+    run = flows.prepared()
+    (flows.root / "fail-phase1-equity").touch()
+    assert flows.execute(run) == 7
+    _, tasks = flows.states(run)
+    finished = ("dataset-market", "phase1-forex", "phase1-commodities")
+    assert tasks == dict.fromkeys(UNITS, "Skipped") | dict.fromkeys(finished, "Completed") | {"phase1-equity": "Failed"}
     (flows.root / "fail-phase1-equity").unlink()
     again = flows.prepared()
     assert flows.execute(again) == 0
-    state, tasks = flows.states(again)
-    assert state == "Completed"
-    assert set(tasks) == EIGHT
-    assert {name for name, state in tasks.items() if state == "Reused"} == {
-        "dataset-market", "phase1-forex", "phase1-commodities",
-    }
-    assert {name: n for name, n in attempts(flows, again).items() if n != 1} == {"phase1-equity": 2}
+    assert flows.states(again) == ("Completed", dict.fromkeys(UNITS, "Completed") | dict.fromkeys(finished, "Reused"))
+    assert attempts(flows, again) == dict.fromkeys(UNITS, 1) | {"phase1-equity": 2}
 
 
 @pytest.mark.slow
@@ -71,7 +82,7 @@ def test_a_stop_reaches_the_units_and_the_next_flow_continues(flows):
     (flows.root / "slow-phase1-forex").touch()
     flow = subprocess.Popen(flows.command(run), env=flows.environment, stderr=subprocess.DEVNULL)
     wait_for(lambda: process_of(flows, run, "phase1-forex"))
-    wait_for(lambda: unit_of_run(flows.root, run.record, "phase1-forex").checkpoints.newest_step())
+    wait_for(unit_of_run(flows.root, run.record, "phase1-forex").checkpoints.newest_step)
     flow.send_signal(signal.SIGTERM)
     assert flow.wait(timeout=60) == 75
     assert f"mtquant resume {run.record.run_id}" in flows.ending(run)
@@ -122,4 +133,3 @@ def test_a_prefect_that_cannot_start_says_what_else_is_possible(flows):
     assert "Prefect could not start" in flows.ending(run)
     assert "`--engine direct`" in flows.ending(run)
     assert set(attempts(flows, run).values()) == {0}
-    assert os.path.exists(flows.root)

@@ -95,7 +95,8 @@ def without_noise(advantage: Float32, variates: Float32) -> Float32:
     flat = variates.reshape(-1, variates.shape[-1]).astype(np.float64)
     values = advantage.reshape(-1, advantage.shape[-1]).astype(np.float64)
     gram = flat.T @ flat
-    ridge = 1e-6 * np.trace(gram) / len(gram) * np.eye(len(gram))
+    # the constant keeps a rollout in which nothing moved solvable
+    ridge = (1e-6 * np.trace(gram) / len(gram) + 1e-12) * np.eye(len(gram))
     weights = np.linalg.solve(gram + ridge, flat.T @ (values - values.mean(axis=0)))
     out: Float32 = (values - flat @ weights).reshape(advantage.shape).astype(np.float32)
     return out

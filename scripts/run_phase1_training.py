@@ -1,0 +1,8 @@
+"""Train phase 1 and what it needs; see `mtquant train --help` for more options."""
+
+import sys
+
+from mtquant.cli.documented import phase_training
+
+if __name__ == "__main__":
+    sys.exit(phase_training(1, sys.argv[1:]))

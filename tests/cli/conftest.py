@@ -1,0 +1,79 @@
+"""A store in a temporary folder, and the command line over toy units."""
+
+import os
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+from mtquant.cli.app import run
+
+REPOSITORY = Path(__file__).parents[2]
+TOY = (sys.executable, "-m", "tests.cli.toy")
+SMALL = (
+    "--profile", "smoke", "--data", "gp-easy", "--engine", "direct",
+    "--set", "data.planted={train_histories: 2, history_bars: 400}", "--set", "phase1.timesteps=100",
+)
+"""Options of a run whose market takes no time to make."""
+PLAN = tuple(part for part in SMALL if part not in ("--engine", "direct"))
+UNITS = (
+    "dataset-market", "phase1-forex", "phase1-commodities", "phase1-equity", "phase2-meta", "phase3-joint",
+    "phase3-no-peers", "evaluate-report", "export-onnx",
+)
+
+
+@dataclass
+class Ended:
+    """How a command ended."""
+
+    code: int
+    out: str
+    err: str
+
+
+@dataclass
+class Cli:
+    """Runs commands in this process."""
+
+    root: Path
+    capture: pytest.CaptureFixture[str]
+
+    def __call__(self, *arguments: str) -> Ended:
+        self.capture.readouterr()
+        code = run(arguments)
+        captured = self.capture.readouterr()
+        return Ended(code, captured.out, captured.err)
+
+
+@pytest.fixture
+def store(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Return an empty store; commands run in its parent folder and find it, and nothing publishes."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("MTQUANT_STORE", str(tmp_path / "store"))
+    monkeypatch.setenv("PYTHONPATH", str(REPOSITORY))
+    monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
+    monkeypatch.setattr("mtquant.cli.engines.COMMAND", TOY)
+    monkeypatch.setattr("mtquant.cli.engines.publishing", unpublished)
+    (tmp_path / "store").mkdir()
+    return tmp_path / "store"
+
+
+@contextmanager
+def unpublished(root: Path, run_id: str) -> Iterator[None]:
+    """Stand in for the publisher, which has tests of its own."""
+    yield
+
+
+@pytest.fixture
+def cli(store: Path, capsys: pytest.CaptureFixture[str]) -> Cli:
+    """Return the command line over `store`."""
+    return Cli(store, capsys)
+
+
+def environment(store: Path) -> dict[str, str]:
+    """Return the environment of a command in a process of its own; its tracker refuses at once."""
+    tracker = {"MLFLOW_TRACKING_URI": "http://127.0.0.1:9", "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "0"}
+    return os.environ | tracker | {"MTQUANT_STORE": str(store), "PYTHONPATH": str(REPOSITORY)}
