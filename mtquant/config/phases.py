@@ -94,16 +94,6 @@ class Phase1Spec(Spec):
     """Learner. A linear actor over the features: measured, hidden layers only added noise."""
     reward: RewardSpec = RewardSpec()
     """Payment."""
-    goal_range: tuple[float, float] = (1.0, 1.0)
-    """Range of the goal scale a specialist is shown; (1, 1) shows 1 always."""
-
-    @model_validator(mode="after")
-    def _goal_range_is_ordered(self) -> Self:
-        low, high = self.goal_range
-        if not 0 <= low <= high:
-            raise inconsistent(f"`[{low}, {high}]` is no range; write the lower end, at least 0, first.", "goal_range")
-        return self
-
 
 class Phase2Spec(Spec):
     """Training of the meta-controller over frozen specialists."""
@@ -201,7 +191,7 @@ class Phase3Spec(Spec):
     credit: Literal["difference", "shared"] = "difference"
     """`difference`: marginal contribution to the portfolio's utility; `shared`: the utility itself."""
     noise_baseline: bool = True
-    """Subtract from advantages what price moves would have paid on the expected path: unbiased, less noise."""
+    """Subtract from the specialists' advantages what price moves explain of them: unbiased, far less noise."""
     peers: bool = True
     """Whether specialists see their peers; False is the control of equal steps."""
     gradient_coordination: bool = True

@@ -167,7 +167,7 @@ def test_a_wrong_override_is_named(overrides, names):
     [
         (
             "phase1:\n  timestep: 3",
-            ("own.yaml` line 2, `phase1.timestep`", "Did you mean `timesteps`?", "`goal_range`"),
+            ("own.yaml` line 2, `phase1.timestep`", "Did you mean `timesteps`?", "`reward`"),
         ),
         ("pase1: {}", ("`pase1`", "Did you mean `phase1`?")),
         (
@@ -185,7 +185,7 @@ def test_a_wrong_override_is_named(overrides, names):
         ("export: {tolerance: .nan}", ("`export.tolerance`", "a number")),
         ("features: {return_half_lives: 3}", ("`features.return_half_lives`", "a list")),
         ("features: {return_half_lives: [3, x]}", ("`features.return_half_lives[1]`", "a number", "`x`")),
-        ("phase1: {goal_range: [1]}", ("`phase1.goal_range`", "longer list")),
+        ("limits: {breaker_losses: [0.1]}", ("`limits.breaker_losses`", "longer list")),
         ("limits: {breaker_losses: [0.1, 0.2, 0.3, 0.4]}", ("`limits.breaker_losses`", "3 entries")),
         ("phase1: {ppo: {learning_rate: 3e-4}}", ("line 1, `phase1.ppo.learning_rate`", "Write `3.0e-4`")),
         ("seed: 1\nseed: 2", ("line 2, `seed`", "stands twice", "line 1")),
@@ -212,7 +212,6 @@ def test_a_wrong_file_names_place_key_and_what_is_allowed(read, text, names):
         ("phase3: {curriculum: {episode_scale: [-1.0, 1.0]}}", ("`phase3.curriculum.episode_scale`", "above 0")),
         ("phase3: {curriculum: {until: [1.5]}}", ("`phase3.curriculum.until`", "between 0 and 1")),
         ("phase3: {aggregator: {name: 5}}", ("`phase3.aggregator`", "`name`")),
-        ("phase1: {goal_range: [2, 1]}", ("`phase1.goal_range`", "lower end")),
         ("data: {train_fraction: 0.8}", ("`data.train_fraction`", "test split")),
         ("environment: {instruments: [EURUS]}", ("`environment.instruments`", "Did you mean `EURUSD`?")),
         ("environment: {instruments: [US30, US30]}", ("`environment.instruments`", "`US30` stands twice")),
