@@ -15,9 +15,10 @@ from pathlib import Path
 from prefect import allow_failure, flow, task
 from prefect.artifacts import create_table_artifact
 from prefect.cache_policies import NO_CACHE
+from prefect.client.schemas.objects import State
 from prefect.futures import PrefectConcurrentFuture
 from prefect.server.api.server import SubprocessASGIServer
-from prefect.states import Cancelled, Completed, Crashed, Failed, State
+from prefect.states import Cancelled, Completed, Crashed, Failed
 from prefect.task_runners import ThreadPoolTaskRunner
 
 from flows.embedded import end_orphan, forget_server, note_server, prefect_home
@@ -189,7 +190,9 @@ def _explained(error: BaseException, execution: Execution, run: str) -> tuple[in
 
 
 def _supervisor(root: Path, run: str, log_dir: "Path | str | None", command: Sequence[str]) -> Supervisor:
-    return Supervisor(root, run, command=command, log_dir=Path(log_dir) if log_dir else None)
+    # Two runs may share units; the one that comes second to a unit waits and reuses it.
+    folder = Path(log_dir) if log_dir else None
+    return Supervisor(root, run, command=command, log_dir=folder, wait_for_locks=True)
 
 
 def _note_embedded_server() -> None:

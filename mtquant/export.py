@@ -75,7 +75,11 @@ def open_session(content: bytes) -> Any:
 
 
 def export_models(
-    spec: PipelineSpec, dataset: Dataset, stages: Sequence[Stage], folder: Path, *,
+    spec: PipelineSpec,
+    dataset: Dataset,
+    stages: Sequence[Stage],
+    folder: Path,
+    *,
     units: Mapping[str, str] | None = None,
 ) -> dict[str, Any]:
     """Write every bundle of `stages` and each whole hierarchy into `folder`, with `manifest.json`, and return it.
@@ -166,9 +170,14 @@ def _to_onnx(
         # The newer exporter takes 50 times as long and writes this machine's paths into the graph.
         warnings.simplefilter("ignore", DeprecationWarning)
         torch.onnx.export(
-            network, tuple(examples.values()), buffer,  # type: ignore[arg-type]  # this exporter takes buffers
-            dynamo=False, opset_version=OPSET,
-            input_names=list(examples), output_names=list(outputs), dynamic_axes=axes,
+            network,
+            tuple(examples.values()),
+            buffer,  # type: ignore[arg-type]  # this exporter takes buffers
+            dynamo=False,
+            opset_version=OPSET,
+            input_names=list(examples),
+            output_names=list(outputs),
+            dynamic_axes=axes,
         )
     model = onnx.load_from_string(buffer.getvalue())
     for name, value in sorted(described.items()):

@@ -129,5 +129,3 @@ def test_the_settings_of_the_whole_run_decide_the_step_size(tmp_path):
     phase1(handle, tmp_path)
     rates = [metrics["learning_rate"] for _, metrics in journal_of(handle)]
     assert rates == pytest.approx([1e-3, 0.75e-3, 0.5e-3, 0.25e-3])
-
-

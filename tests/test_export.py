@@ -2,6 +2,7 @@
 
 import json
 import re
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -57,8 +58,8 @@ def test_a_bundle_s_graph_acts_like_the_bundle_in_any_number_of_rows(agent, tmp_
     assert entry["parity"]["observations"] == len(seen)
     assert entry["parity"]["max_difference"] <= 1e-5
     for rows in (1, 7, 64):
-        said = OnnxActor(tmp_path / "a.onnx")(10.0 * seen[:rows])
-        expected, _ = bundle.policy.predict(10.0 * seen[:rows], deterministic=True)
+        said = OnnxActor(tmp_path / "a.onnx")(seen[:rows])
+        expected, _ = bundle.policy.predict(seen[:rows], deterministic=True)
         np.testing.assert_allclose(said, expected, atol=1e-5)
     bounds = bundle.actions
     wild = OnnxActor(tmp_path / "a.onnx")(1e6 * seen)
@@ -94,7 +95,8 @@ def test_the_whole_hierarchy_is_one_graph_that_plays_the_game(place, tmp_path):
     engine.begin(stagger=False)
     acts = {agent: bundle.act_fn() for agent, bundle in stage.bundles.items()}
     state = {
-        "budgets": np.full((3, 3), 9.0, np.float32), "appetite": np.full(3, 9.0, np.float32),
+        "budgets": np.full((3, 3), 9.0, np.float32),
+        "appetite": np.full(3, 9.0, np.float32),
         "books": np.zeros((3, 4), np.float32),
     }
     for age in range(40):
@@ -114,6 +116,26 @@ def test_the_whole_hierarchy_is_one_graph_that_plays_the_game(place, tmp_path):
         np.testing.assert_allclose(budgets, engine.table.memory["budgets"], atol=1e-5)
         np.testing.assert_allclose(appetite, engine.table.memory["appetite"], atol=1e-5)
         state = {"budgets": budgets, "appetite": appetite, "books": books}
+
+
+def test_instruments_of_a_group_need_not_stand_together(tmp_path):
+    order = [1, 3, 0, 2]
+    plain = tiny_dataset()
+    symbols = tuple(SYMBOLS[k] for k in order)
+    dataset = replace(
+        plain,
+        market=plain.market.select(symbols),
+        features=np.array(plain.features[:, order]),
+        point_volatility=np.array(plain.point_volatility[:, order]),
+        correlation=np.array(plain.correlation[np.ix_(order, order)]),
+    )
+    spec = SPEC.model_copy(update={"environment": SPEC.environment.model_copy(update={"instruments": symbols})})
+    for context in (True, False):
+        stage = Stage("phase3", bundles_of(dataset, spec), context=context, joint=True)
+        recording = record(JointGame(dataset, spec, context=context, joint=True), stage.bundles, 200)
+        entry = export_hierarchy(stage, spec, tmp_path / "h.onnx", recording)
+        assert entry["parity"]["max_difference"] <= 1e-5
+        assert entry["instruments"] == list(symbols)
 
 
 def test_goals_shown_to_the_graph_do_not_matter():
@@ -201,7 +223,7 @@ def test_recordings_are_distinct_real_bars_of_the_test_split_first():
     known = {dataset.features[t, 0].tobytes(): t for t in range(len(dataset.features))}
     bars = [known[row.astype(np.float32).tobytes()] for row in first]
     assert len(set(bars)) == len(bars), "no bar is recorded twice"
-    (start, stop), = dataset.splits.test.segments
+    ((start, stop),) = dataset.splits.test.segments
     assert sorted(bars[:99]) == list(range(start, stop - 1))
     assert many.inputs["forex_observation"].shape[1] == 2 * width
     with pytest.raises(DataError, match="nothing to check the export with"):

@@ -42,7 +42,14 @@ def other_market(market: Market, present: int, seed: int) -> Market:
     macro = np.array(market.macro)
     macro[later] += rng.standard_normal(macro[later].shape)
     return Market(
-        market.symbols, market.time, ohlcv, tradable, market.history, market.timeframe, market.bars_per_year, macro,
+        market.symbols,
+        market.time,
+        ohlcv,
+        tradable,
+        market.history,
+        market.timeframe,
+        market.bars_per_year,
+        macro,
         market.macro_names,
     )
 

@@ -21,6 +21,7 @@ BLOCK = re.compile(r"^```bash\n(.*?)^```", re.DOTALL | re.MULTILINE)
 LINK = re.compile(r"\[[^\]]*\]\(([^)#\s]+)(?:#[^)]*)?\)")
 PROGRAMS = ("make", "mtquant", "python")
 PATIENCE = 600
+FEW, EPISODES = "4096", "8"
 
 
 def commands() -> list[str]:
@@ -49,8 +50,9 @@ def adapted(command: str) -> list[str]:
     words = shlex.split(command)
     if words[0] == "make":
         return ["make", "-n", *words[1:]]
-    program = [sys.executable, "-m", "mtquant.cli"] if words[0] == "mtquant" else [sys.executable]
-    arguments = words[1:]
+    if words[0] == "python":
+        return adapted_script(words[1:])
+    program, arguments = [sys.executable, "-m", "mtquant.cli"], words[1:]
     if words[:2] in (["mtquant", "train"], ["mtquant", "plan"]) and "--profile" not in words:
         arguments += ["--profile", "smoke"]
     if words[:2] == ["mtquant", "train"] and "--engine" not in words:
@@ -58,6 +60,20 @@ def adapted(command: str) -> list[str]:
     if words[:2] == ["mtquant", "ui"]:
         arguments += ["--mlflow-port", "0", "--prefect-port", "0"]
     return program + arguments
+
+
+def adapted_script(arguments: list[str]) -> list[str]:
+    """Return a script's command line with few steps: its own would train for hours."""
+    small = [
+        FEW if before.endswith("timesteps") else word for before, word in zip(["", *arguments], arguments, strict=False)
+    ]
+    if "eval" in arguments:
+        small = [
+            EPISODES if before == "--eval-episodes" else word for before, word in zip(["", *small], small, strict=False)
+        ]
+    elif "resume" not in arguments:
+        small += ["--profile", "smoke"]
+    return [sys.executable, *small, *([] if "eval" in arguments else ["--engine", "direct"])]
 
 
 @dataclass(frozen=True)
@@ -127,7 +143,7 @@ def place(tmp_path_factory: pytest.TempPathFactory) -> Place:
 @pytest.fixture(scope="module")
 def trained(place: Place) -> str:
     """Train once, import once; every command finds a finished run and a folder of bars."""
-    place.run("mtquant import my-bars --out data/bars")
+    place.run("mtquant import my-bars --out data/raw")
     return place.run("mtquant train")
 
 

@@ -3,7 +3,7 @@
 import numpy as np
 
 from mtquant.config.agents import EnvironmentSpec, PipelineSpec
-from mtquant.config.instruments import InstrumentsSpec, InstrumentSpec
+from mtquant.config.instruments import InstrumentSpec, InstrumentsSpec
 from mtquant.context import Streams
 from mtquant.data.dataset import Dataset
 from mtquant.data.market import Market
@@ -19,8 +19,13 @@ def tiny_spec(**changes: object) -> PipelineSpec:
     catalogue = InstrumentsSpec(
         instruments={
             symbol: InstrumentSpec(
-                group=group, half_spread_bps=1.0, commission_bps=0.5, slippage_bps=0.5,
-                financing_long_bps=1.0, financing_short_bps=0.5, contract_value=2.0,
+                group=group,
+                half_spread_bps=1.0,
+                commission_bps=0.5,
+                slippage_bps=0.5,
+                financing_long_bps=1.0,
+                financing_short_bps=0.5,
+                contract_value=2.0,
             )
             for symbol, group in GROUPS.items()
         }
@@ -49,8 +54,13 @@ def tiny_market(seed: int = 0, bars: int = 400, hours: int = 24, missing: float 
     ohlcv = np.stack([opened, high, low, close, np.where(tradable, 100.0, 0.0)], axis=-1)
     half = bars // 2
     return Market(
-        SYMBOLS, np.arange(bars) * (DAY * hours // 24), ohlcv, tradable,
-        np.repeat([0, 1], [half, bars - half]), "D1" if hours == 24 else "H1", 260.0 * 24 / hours,
+        SYMBOLS,
+        np.arange(bars) * (DAY * hours // 24),
+        ohlcv,
+        tradable,
+        np.repeat([0, 1], [half, bars - half]),
+        "D1" if hours == 24 else "H1",
+        260.0 * 24 / hours,
     )
 
 
@@ -68,7 +78,16 @@ def tiny_dataset(seed: int = 0, bars: int = 400, hours: int = 24, missing: float
     )
     features = rng.standard_normal((bars, 4, width)).astype(np.float32)
     return Dataset(
-        market, splits, features, tuple(f"f{i}" for i in range(width)), (0, 1),
-        np.zeros(width), np.ones(width), 0.01 * np.abs(market.close), correlation,
-        rng.standard_normal((bars, 5)).astype(np.float32), tuple("abcde"), False,
+        market,
+        splits,
+        features,
+        tuple(f"f{i}" for i in range(width)),
+        (0, 1),
+        np.zeros(width),
+        np.ones(width),
+        0.01 * np.abs(market.close),
+        correlation,
+        rng.standard_normal((bars, 5)).astype(np.float32),
+        tuple("abcde"),
+        False,
     )

@@ -12,7 +12,7 @@ from safetensors.torch import load_file, save
 from stable_baselines3.common.policies import ActorCriticPolicy
 
 from mtquant.agents.policy import Actor, build_policy, policy_arguments
-from mtquant.envs.spaces import ActionMap, ObservationLayout
+from mtquant.envs.spaces import ActionMap, Normaliser, ObservationLayout
 from mtquant.errors import StoreError
 from mtquant.store.digests import digest_arrays, digest_json
 from mtquant.store.files import make_folder, write_atomic, write_durable
@@ -54,7 +54,10 @@ class PolicyBundle:
     def save(self, folder: Path) -> str:
         """Write the bundle into `folder` and return the digest of its weights."""
         make_folder(folder)
-        tensors = {k: v.detach().cpu().clone(memory_format=torch.contiguous_format) for k, v in self.policy.state_dict().items()}
+        tensors = {
+            k: v.detach().cpu().clone(memory_format=torch.contiguous_format)
+            for k, v in self.policy.state_dict().items()
+        }
         write_durable(folder / WEIGHTS, save(tensors))
         description = {
             "agent": self.agent,
@@ -94,16 +97,26 @@ class PolicyBundle:
         actions = ActionMap(**described["actions"])
         width = layout.width
         arguments = policy_arguments(
-            np.zeros(width, np.float32), np.ones(width, np.float32), clip=described["clip"],
-            actor_hidden=described["actor_hidden"], critic_hidden=described["critic_hidden"], log_std_init=0.0, weight_decay=0.0,
+            Normaliser(np.zeros(width, np.float32), np.ones(width, np.float32), described["clip"]),
+            actor_hidden=described["actor_hidden"],
+            critic_hidden=described["critic_hidden"],
+            log_std_init=0.0,
+            weight_decay=0.0,
         )
         policy = build_policy(layout.space(), actions.space(), 0.0, arguments)
         policy.load_state_dict(tensors)
         policy.set_training_mode(False)
         return cls(
-            described["agent"], layout, actions, tuple(described["instruments"]), tuple(described["actor_hidden"]),
+            described["agent"],
+            layout,
+            actions,
+            tuple(described["instruments"]),
+            tuple(described["actor_hidden"]),
             tuple(described["critic_hidden"]),
-            described["clip"], policy, described["per_instrument"], described["provenance"],
+            described["clip"],
+            policy,
+            described["per_instrument"],
+            described["provenance"],
         )
 
 

@@ -91,5 +91,3 @@ def best_common_budget(
     best = linear / (2.0 * quadratic) if quadratic > 0 else SMALLEST_BUDGET
     ceiling = 0.95 * spec.phase2.budget_limit / len(spec.groups)
     return float(np.clip(best, SMALLEST_BUDGET, ceiling))
-
-

@@ -10,7 +10,8 @@ from stable_baselines3.common.policies import ActorCriticPolicy
 from stable_baselines3.common.torch_layers import BaseFeaturesExtractor
 from torch import Tensor, nn
 
-from mtquant.types import Array, Float32
+from mtquant.envs.spaces import Normaliser
+from mtquant.types import Array
 
 
 class FrozenNormaliser(BaseFeaturesExtractor):
@@ -19,11 +20,11 @@ class FrozenNormaliser(BaseFeaturesExtractor):
     mean: Tensor
     std: Tensor
 
-    def __init__(self, observation_space: Box, mean: Sequence[float], std: Sequence[float], clip: float) -> None:
-        super().__init__(observation_space, features_dim=len(mean))
-        self.register_buffer("mean", torch.tensor(mean, dtype=torch.float32))
-        self.register_buffer("std", torch.tensor(std, dtype=torch.float32))
-        self.clip = clip
+    def __init__(self, observation_space: Box, normaliser: Normaliser) -> None:
+        super().__init__(observation_space, features_dim=len(normaliser.mean))
+        self.register_buffer("mean", torch.from_numpy(normaliser.mean.copy()))
+        self.register_buffer("std", torch.from_numpy(normaliser.std.copy()))
+        self.clip = normaliser.clip
 
     def forward(self, observations: Tensor) -> Tensor:
         """Return normalised observations."""
@@ -31,13 +32,17 @@ class FrozenNormaliser(BaseFeaturesExtractor):
 
 
 def policy_arguments(
-    mean: Float32, std: Float32, *, clip: float, actor_hidden: Sequence[int],
-    critic_hidden: Sequence[int], log_std_init: float, weight_decay: float
+    normaliser: Normaliser,
+    *,
+    actor_hidden: Sequence[int],
+    critic_hidden: Sequence[int],
+    log_std_init: float,
+    weight_decay: float,
 ) -> dict[str, Any]:
     """Return the keyword arguments that make an `ActorCriticPolicy` one of ours."""
     return {
         "features_extractor_class": FrozenNormaliser,
-        "features_extractor_kwargs": {"mean": mean.tolist(), "std": std.tolist(), "clip": clip},
+        "features_extractor_kwargs": {"normaliser": normaliser},
         "net_arch": {"pi": list(actor_hidden), "vf": list(critic_hidden)},
         "activation_fn": nn.Tanh,
         "log_std_init": log_std_init,

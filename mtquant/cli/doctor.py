@@ -19,8 +19,18 @@ from mtquant.execution.numerics import threads
 from mtquant.store.files import make_folder, write_atomic
 
 PACKAGES = (
-    "numpy", "torch", "stable-baselines3", "gymnasium", "pettingzoo", "pandas", "prefect", "fastapi", "mlflow",
-    "onnxruntime", "torchjd", "TA-Lib",
+    "numpy",
+    "torch",
+    "stable-baselines3",
+    "gymnasium",
+    "pettingzoo",
+    "pandas",
+    "prefect",
+    "fastapi",
+    "mlflow",
+    "onnxruntime",
+    "torchjd",
+    "TA-Lib",
 )
 FREE_BYTES = 1 << 30
 OK, WARNING, BAD = "ok", "warning", "bad"
@@ -122,5 +132,3 @@ def _market_data() -> Finding:
     found = market_data_root()
     text = str(found) if found else "none (tests on real bars skip); MTQUANT_MARKET_DATA names a folder"
     return Finding("market data", OK, text)
-
-

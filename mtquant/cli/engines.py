@@ -69,7 +69,9 @@ def execute(root: Path, run: PreparedRun, launch: Launch, watcher: Watcher) -> N
 
 
 def _run_directly(root: Path, run: PreparedRun, launch: Launch, watcher: Watcher) -> None:
-    supervisor = Supervisor(root, run.record.run_id, command=launch.unit_command, log_dir=launch.log_dir)
+    supervisor = Supervisor(
+        root, run.record.run_id, command=launch.unit_command, log_dir=launch.log_dir, wait_for_locks=True
+    )
     told = False
 
     def watch(_: Mapping[str, str]) -> None:

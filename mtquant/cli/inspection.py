@@ -74,8 +74,11 @@ def runs_show(run: options.Run = None, as_json: options.Json = False) -> None:
     record = load_run(root, run)
     found = run_status(root, record)
     values = _summary(root, record.run_id) | {
-        "command": record.command, "created": record.created, "folder": str(run_folder(root, record.run_id).absolute()),
-        "config": record.config, "unit_results": {unit.name: _result(root, record, unit.name) for unit in found.units},
+        "command": record.command,
+        "created": record.created,
+        "folder": str(run_folder(root, record.run_id).absolute()),
+        "config": record.config,
+        "unit_results": {unit.name: _result(root, record, unit.name) for unit in found.units},
     }
     if as_json:
         _write(values)
@@ -122,9 +125,13 @@ def _summary(root: Path, run_id: str) -> dict[str, Any]:
         return {"run": run_id, "state": "damaged", **unknown, "message": str(error)}
     done = sum(unit.state == "done" for unit in found.units)
     return {
-        "run": run_id, "state": found.state, "units": f"{done}/{len(found.units)}",
+        "run": run_id,
+        "state": found.state,
+        "units": f"{done}/{len(found.units)}",
         "profile": str(first_event(root, run_id, CREATED).get("profile", "")),
-        "data": record.config.get("data", {}).get("source"), "seed": record.config.get("seed"), "engine": record.engine,
+        "data": record.config.get("data", {}).get("source"),
+        "seed": record.config.get("seed"),
+        "engine": record.engine,
     }
 
 

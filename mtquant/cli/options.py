@@ -6,7 +6,8 @@ from typing import Annotated
 import typer
 
 from mtquant.config.agents import PipelineSpec
-from mtquant.errors import UsageError
+from mtquant.errors import DataError, UsageError
+from mtquant.registry import did_you_mean
 
 Profile = Annotated[str | None, typer.Option("--profile", "-p", help="Profile: smoke, default or spec.")]
 Config = Annotated[Path | None, typer.Option("--config", "-c", help="YAML file with what differs from the profile.")]
@@ -44,14 +45,20 @@ def resolved_settings(
     return with_objective(found.spec)
 
 
+def require_source(spec: PipelineSpec) -> None:
+    """Raise `DataError` where `data.source` is neither a planted market nor a folder, before a run is recorded."""
+    from mtquant.pipeline import is_planted
+    from mtquant.synthetic import SYNTHETIC
+
+    if not is_planted(spec) and not Path(spec.data.source).is_dir():
+        hint = did_you_mean(spec.data.source, SYNTHETIC)
+        raise DataError(f"`{spec.data.source}` is neither a folder of bars nor a planted market.{hint}")
+
+
 def targets_of(spec: PipelineSpec, phase: int | None) -> tuple[str, ...]:
     """Return the units that `--phase` asks for; none means all."""
     if phase is None:
         return ()
     if phase not in (1, 2, 3):
         raise UsageError(f"There is no phase {phase}; 1, 2 and 3 are possible.")
-    return {
-        1: tuple(f"phase1-{group}" for group in spec.groups),
-        2: ("phase2-meta",),
-        3: ("phase3-joint",),
-    }[phase]
+    return {1: tuple(f"phase1-{group}" for group in spec.groups), 2: ("phase2-meta",), 3: ("phase3-joint",)}[phase]

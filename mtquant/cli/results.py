@@ -73,5 +73,3 @@ def _derived(run: str | None, target: str, evaluation: dict[str, object], as_jso
     append_event(root, record.run_id, CREATED, profile=profile, git=git_commit())
     launch = Launch(Engine.DIRECT, default_workers(), None)
     run_recorded(root, record, launch, make_view(as_json), fresh=True)
-
-

@@ -56,8 +56,18 @@ def mlflow_page(root: Path, port: int) -> Iterator[str]:
         return
     port = free_port(port, "MLflow", "--mlflow-port")
     command = [
-        sys.executable, "-m", "mlflow", "server", "--host", HOST, "--port", str(port), "--workers", "1",
-        "--backend-store-uri", uri,
+        sys.executable,
+        "-m",
+        "mlflow",
+        "server",
+        "--host",
+        HOST,
+        "--port",
+        str(port),
+        "--workers",
+        "1",
+        "--backend-store-uri",
+        uri,
     ]
     location = artifact_location(root, uri)
     command += ["--default-artifact-root", location, "--no-serve-artifacts"] if location else []

@@ -29,9 +29,7 @@ def show(
 
 
 @config_app.command("check")
-def check(
-    profile: options.Profile = None, config: options.Config = None, changes: options.Setting = None
-) -> None:
+def check(profile: options.Profile = None, config: options.Config = None, changes: options.Setting = None) -> None:
     """Say whether the settings are valid; every problem is listed with file, line and key."""
     spec = options.resolved_settings(profile, config, None, None, changes)
     typer.echo(f"valid: {len(spec.environment.instruments)} instruments in {len(spec.groups)} groups, seed {spec.seed}")

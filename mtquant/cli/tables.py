@@ -10,8 +10,18 @@ from mtquant.pipeline import PlannedUnit
 from mtquant.store.status import RunStatus
 
 STYLES = {
-    "done": "green", "reuse": "green", "reused": "green", "running": "cyan", "continue": "yellow", "run": "bold",
-    "stopped": "yellow", "dead": "red", "failed": "red", "damaged": "red", "waiting": "dim", "skipped": "dim",
+    "done": "green",
+    "reuse": "green",
+    "reused": "green",
+    "running": "cyan",
+    "continue": "yellow",
+    "run": "bold",
+    "stopped": "yellow",
+    "dead": "red",
+    "failed": "red",
+    "damaged": "red",
+    "waiting": "dim",
+    "skipped": "dim",
     "preparing": "cyan",
 }
 
@@ -44,8 +54,13 @@ def plan_values(units: Sequence[PlannedUnit]) -> list[dict[str, Any]]:
     """Return the same for programs."""
     return [
         {
-            "unit": unit.spec.name, "key": unit.spec.key, "plan": unit.state, "step": unit.step,
-            "total_steps": unit.spec.total_steps, "reason": unit.reason, "changes": list(unit.changes),
+            "unit": unit.spec.name,
+            "key": unit.spec.key,
+            "plan": unit.state,
+            "step": unit.step,
+            "total_steps": unit.spec.total_steps,
+            "reason": unit.reason,
+            "changes": list(unit.changes),
         }
         for unit in units
     ]
@@ -63,8 +78,15 @@ def status_table(status: RunStatus, rates: dict[str, tuple[float | None, float |
         rate, eta = rates.get(unit.name, (None, None))
         checkpoint = "-" if unit.checkpoint is None else f"{unit.checkpoint:,}"
         table.add_row(
-            unit.name, styled(unit.state), f"{unit.step:,}", f"{unit.total_steps:,}", checkpoint, str(unit.attempts),
-            compact(rate), clock(eta), _escaped(unit.message),
+            unit.name,
+            styled(unit.state),
+            f"{unit.step:,}",
+            f"{unit.total_steps:,}",
+            checkpoint,
+            str(unit.attempts),
+            compact(rate),
+            clock(eta),
+            _escaped(unit.message),
         )
     return table
 

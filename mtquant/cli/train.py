@@ -14,12 +14,15 @@ from mtquant.cli.failures import say_note
 from mtquant.cli.progress import Progress
 from mtquant.cli.view import View, make_view
 from mtquant.context import store_root
+from mtquant.errors import LockedError
 from mtquant.execution.numerics import threads
 from mtquant.execution.preparation import PreparedRun, prepare_run, record_run
 from mtquant.pipeline import ONNX, REPORT
 from mtquant.store.files import remove_tree
-from mtquant.store.runs import RunRecord, append_event, list_runs, load_run, run_folder, unit_of_run
+from mtquant.store.locks import Holder
+from mtquant.store.runs import RunRecord, append_event, list_runs, load_run, run_folder, run_holder, unit_of_run
 from mtquant.store.status import run_status
+from mtquant.store.units import Unit
 from mtquant.tracking.location import tracking_uri, without_secrets
 from mtquant.tracking.published import pending_units
 from mtquant.tracking.tensorboard import TensorBoardEvents
@@ -47,6 +50,7 @@ def train(  # noqa: PLR0913
     """Train all three phases, evaluate, export; what is finished already is reused."""
     root = store_root()
     spec = options.resolved_settings(profile, config, data, timeframe, changes, seed)
+    options.require_source(spec)
     targets = options.targets_of(spec, phase)
     record = record_run(root, spec, ["mtquant", *sys.argv[1:]], engine.value, targets)
     append_event(root, record.run_id, "created", profile=profile or "default", git=git_commit())
@@ -70,6 +74,7 @@ def plan(
     from mtquant.pipeline import units_of, with_upstream
 
     spec = options.resolved_settings(profile, config, data, timeframe, changes, seed)
+    options.require_source(spec)
     digests = prepare(spec)
     names = {unit.name for unit in with_upstream(units_of(spec, digests), options.targets_of(spec, phase))}
     units = [unit for unit in planned(spec, digests, store_root()) if unit.spec.name in names]
@@ -97,10 +102,18 @@ def run_recorded(
     root: Path, record: RunRecord, launch: Launch, view: View, *, tensorboard: bool = False, fresh: bool
 ) -> PreparedRun:
     """Prepare a recorded run, show the plan, execute it and show where the results are."""
+    _refuse_held(run_holder(root, record.run_id), f"The run {record.run_id}")
     prepared = prepare_run(root, record)
     if all(unit.state == "reuse" for unit in prepared.plan):
         view.plan(prepared.plan, {})
         return replace(prepared, record=_nothing_to_do(root, prepared, view, fresh))
+    try:
+        for unit in prepared.units:
+            _refuse_held(Unit(root, unit).holder(), f"The unit {unit.name}")
+    except LockedError:
+        if fresh:
+            remove_tree(run_folder(root, record.run_id))
+        raise
     view.plan(prepared.plan, facts_before(root, prepared.record, launch))
     board = _board(root, prepared.record, launch) if tensorboard else None
     view.begin(Progress(root, prepared.record))
@@ -119,6 +132,12 @@ def run_recorded(
         _say_logs(root, prepared.record)
     view.end(results_of(root, prepared.record))
     return prepared
+
+
+def _refuse_held(holder: Holder | None, what: str) -> None:
+    """Raise `LockedError` before anything starts where another process is at work."""
+    if holder is not None:
+        raise LockedError(f"{what} is held by {holder}. `mtquant status` shows how far it is; start this one after it.")
 
 
 def _say_logs(root: Path, record: RunRecord) -> None:
@@ -163,7 +182,10 @@ def git_commit() -> str:
         commit = subprocess.run(["git", "rev-parse", "HEAD"], capture_output=True, text=True, timeout=5, check=True)
         changed = subprocess.run(
             ["git", "status", "--porcelain", "--untracked-files=no"],
-            capture_output=True, text=True, timeout=10, check=True,
+            capture_output=True,
+            text=True,
+            timeout=10,
+            check=True,
         )
     except (OSError, subprocess.SubprocessError):
         return ""

@@ -173,8 +173,14 @@ class JsonView(_Follower):
         for unit in shown:
             status = unit.status
             self._write(
-                "progress", unit=status.name, state=status.state, step=status.step, total_steps=status.total_steps,
-                steps_per_second=unit.rate, seconds_to_go=unit.eta, message=status.message,
+                "progress",
+                unit=status.name,
+                state=status.state,
+                step=status.step,
+                total_steps=status.total_steps,
+                steps_per_second=unit.rate,
+                seconds_to_go=unit.eta,
+                message=status.message,
                 reward=unit.reward if unit.reward is not None and math.isfinite(unit.reward) else None,
             )
         if due:
@@ -213,7 +219,9 @@ def bars(units: Sequence[UnitProgress], width: int) -> Table:
         style = STYLES.get(status.state, "")
         known = status.total_steps > 1
         bar = ProgressBar(
-            total=status.total_steps if known else None, completed=status.step, width=max(8, min(30, width - 80)),
+            total=status.total_steps if known else None,
+            completed=status.step,
+            width=max(8, min(30, width - 80)),
             pulse=status.state == "running" and not known,
         )
         steps = f"{status.step:,}/{status.total_steps:,}" if known else ""

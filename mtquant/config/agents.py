@@ -16,8 +16,18 @@ from mtquant.config.spec import Spec
 from mtquant.registry import did_you_mean
 
 __all__ = [
-    "CurriculumSpec", "DataSpec", "EnvironmentSpec", "EvaluationSpec", "ExportSpec", "FeatureSpec", "PPOSpec",
-    "Phase1Spec", "Phase2Spec", "Phase3Spec", "PipelineSpec", "RewardSpec",
+    "CurriculumSpec",
+    "DataSpec",
+    "EnvironmentSpec",
+    "EvaluationSpec",
+    "ExportSpec",
+    "FeatureSpec",
+    "PPOSpec",
+    "Phase1Spec",
+    "Phase2Spec",
+    "Phase3Spec",
+    "PipelineSpec",
+    "RewardSpec",
 ]
 
 INSTRUMENTS = ("EURUSD", "GBPUSD", "USDJPY", "XAUUSD", "WTIUSD", "SPX500", "NAS100", "US30")
@@ -49,7 +59,8 @@ class DataSpec(Spec):
             raise inconsistent(
                 f"{self.train_fraction} for training and {self.validation_fraction} for validation leave nothing for "
                 "the test split; their sum has to be below 1.",
-                "train_fraction", "validation_fraction",
+                "train_fraction",
+                "validation_fraction",
             )
         return self
 
@@ -61,9 +72,7 @@ class FeatureSpec(Spec):
     """Half-lives, in bars, of the exponential means of volatility-scaled returns."""
     return_lags: int = Field(default=4, ge=0)
     """Number of last volatility-scaled returns shown one by one."""
-    indicators: tuple[str, ...] = (
-        "rsi", "adx", "bollinger", "macd", "range", "volume", "volatility_ratio", "drawdown",
-    )
+    indicators: tuple[str, ...] = ("rsi", "adx", "bollinger", "macd", "range", "volume", "volatility_ratio", "drawdown")
     """Names in the indicator registry."""
     volatility: Literal["auto", "fixed", "ewma"] = "auto"
     """Scale of one bar's move: `fixed` from the train split, `ewma` causal; `auto` picks `fixed` on planted markets."""
@@ -126,7 +135,13 @@ class EvaluationSpec(Spec):
     paired_episodes: int = Field(default=256, ge=2)
     """Fresh episodes of the noise-free score (planted markets)."""
     baselines: tuple[str, ...] = (
-        "flat", "buy_and_hold", "equal_weight", "inverse_volatility", "momentum", "ma_crossover", "random",
+        "flat",
+        "buy_and_hold",
+        "equal_weight",
+        "inverse_volatility",
+        "momentum",
+        "ma_crossover",
+        "random",
     )
     """Entries of the baseline registry to stand beside the agents."""
     bootstrap_samples: int = Field(default=1000, ge=10)
@@ -192,12 +207,14 @@ class PipelineSpec(Spec):
             raise inconsistent(
                 f"a rollout of {steps} bars does not hold whole decisions of {bars} bars; make `phase3.n_steps` a "
                 f"multiple of `phase2.decision_bars`, for example {max(1, round(steps / bars)) * bars}.",
-                "phase3.n_steps", "phase2.decision_bars",
+                "phase3.n_steps",
+                "phase2.decision_bars",
             )
         if self.environment.episode_length < bars:
             raise inconsistent(
                 f"an episode of {self.environment.episode_length} bars is shorter than one decision of {bars}.",
-                "environment.episode_length", "phase2.decision_bars",
+                "environment.episode_length",
+                "phase2.decision_bars",
             )
         return self
 

@@ -78,7 +78,9 @@ class PPOSpec(Spec):
             raise inconsistent(
                 f"a batch of {self.batch_size} does not fit into a rollout of n_envs x n_steps = {self.n_envs} x "
                 f"{self.n_steps} = {rollout} samples; lower `batch_size` or raise `n_steps`.",
-                "batch_size", "n_envs", "n_steps",
+                "batch_size",
+                "n_envs",
+                "n_steps",
             )
         if any(width < 1 for width in (*self.actor_hidden, *self.critic_hidden)):
             raise inconsistent("every layer needs at least one unit.", "actor_hidden", "critic_hidden")
@@ -94,6 +96,7 @@ class Phase1Spec(Spec):
     """Learner. A linear actor over the features: measured, hidden layers only added noise."""
     reward: RewardSpec = RewardSpec()
     """Payment."""
+
 
 class Phase2Spec(Spec):
     """Training of the meta-controller over frozen specialists."""
@@ -135,7 +138,8 @@ class CurriculumSpec(Spec):
             raise inconsistent(
                 f"{found} levels and `until` {len(self.until)} ends; each scale needs one entry per level, `until` "
                 "one fewer.",
-                *scales, "until",
+                *scales,
+                "until",
             )
         for name in scales:
             values = getattr(self, name)
@@ -168,13 +172,13 @@ class Phase3Spec(Spec):
     """Lambda of generalised advantage estimation."""
     clip_range: float = Field(default=0.2, gt=0)
     """Clip of the probability ratio."""
-    specialist_learning_rate: float = Field(default=1e-3, gt=0)
+    specialist_learning_rate: float = Field(default=2e-3, gt=0)
     """Step size of specialists at the start, falling linearly to zero."""
     critic_learning_rate: float = Field(default=1e-3, gt=0)
     """Step size of critics at the start, falling linearly to a tenth."""
     meta_learning_rate: float = Field(default=1e-4, gt=0)
     """Step size of the meta-controller: the slow learner."""
-    specialist_log_std: float = -0.5
+    specialist_log_std: float = -2.0
     """Log standard deviation of the specialists' actions at the start."""
     meta_log_std: float = -3.0
     """Log standard deviation of the meta-controller's actions at the start."""
@@ -211,7 +215,9 @@ class Phase3Spec(Spec):
             raise inconsistent(
                 f"{self.n_minibatches} minibatches cannot be cut from a rollout of n_envs x n_steps = "
                 f"{self.n_envs * self.n_steps} samples.",
-                "n_minibatches", "n_envs", "n_steps",
+                "n_minibatches",
+                "n_envs",
+                "n_steps",
             )
         if not isinstance(self.aggregator.get("name"), str):
             raise inconsistent("an aggregator needs a `name`, as in `{name: upgrad}`.", "aggregator")

@@ -40,9 +40,7 @@ def align(bars: Sequence[Bars], timeframe: str | None = None) -> Market:
         missing = ~tradable[:, k]
         ohlcv[missing, k, :VOLUME] = one.ohlcv[index[missing], CLOSE, None]
         ohlcv[missing, k, VOLUME] = 0.0
-    return Market(
-        symbols, clock, ohlcv, tradable, np.zeros(len(clock), dtype=np.int64), frame, bars_per_year(clock)
-    )
+    return Market(symbols, clock, ohlcv, tradable, np.zeros(len(clock), dtype=np.int64), frame, bars_per_year(clock))
 
 
 def common_timeframe(bars: Sequence[Bars], wanted: str | None) -> str:
@@ -78,6 +76,13 @@ def common_bars(market: Market) -> int:
 def with_macro(market: Market, values: Float, names: tuple[str, ...]) -> Market:
     """Return the market with macro columns `[T, M]`."""
     return Market(
-        market.symbols, market.time, market.ohlcv, market.tradable, market.history, market.timeframe,
-        market.bars_per_year, values, names,
+        market.symbols,
+        market.time,
+        market.ohlcv,
+        market.tradable,
+        market.history,
+        market.timeframe,
+        market.bars_per_year,
+        values,
+        names,
     )

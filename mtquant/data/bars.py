@@ -81,7 +81,8 @@ def _draft(table: Table, layout: Layout, time_zone: str, day_first: bool | None)
         )
     columns = list(zip(*(cells[: layout.width] for cells in rows), strict=False))
     prices = [
-        np.mean([_numbers(table, columns[c], lines) for c in price], axis=0) if len(price) > 1
+        np.mean([_numbers(table, columns[c], lines) for c in price], axis=0)
+        if len(price) > 1
         else _numbers(table, columns[price[0]], lines)
         for price in layout.prices
     ]

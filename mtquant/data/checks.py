@@ -111,7 +111,9 @@ def _ranges(draft: Draft) -> tuple[str, ...]:
     size = np.abs(draft.ohlcv[:, :4]).max(axis=1)
     tolerance = np.maximum(FLOAT_NOISE * size, 1.001 * draft.tick)
     _stop(
-        draft, excess > tolerance, "open or close lies outside low and high",
+        draft,
+        excess > tolerance,
+        "open or close lies outside low and high",
         "Correct the rows, or import with the repair `widen-range`, which extends high and low to include them",
     )
     rounded = int((excess > 0).sum())

@@ -54,7 +54,12 @@ class Dataset:
 
     def __post_init__(self) -> None:
         own: list[Array] = [
-            self.features, self.feature_mean, self.feature_std, self.point_volatility, self.correlation, self.macro
+            self.features,
+            self.feature_mean,
+            self.feature_std,
+            self.point_volatility,
+            self.correlation,
+            self.macro,
         ]
         for array in (*own, *self.statistics.values()):
             array.flags.writeable = False
@@ -92,16 +97,34 @@ class Dataset:
         arrays = {name: _mapped(folder / f"{name}.npy") for name in (*_MARKET, *_OWN)}
         head = found["market"]
         market = Market(
-            tuple(head["symbols"]), arrays["time"], arrays["ohlcv"], arrays["tradable"], arrays["history"],
-            head["timeframe"], float.fromhex(head["bars_per_year"]), arrays["macro"], tuple(head["macro_names"]),
+            tuple(head["symbols"]),
+            arrays["time"],
+            arrays["ohlcv"],
+            arrays["tradable"],
+            arrays["history"],
+            head["timeframe"],
+            float.fromhex(head["bars_per_year"]),
+            arrays["macro"],
+            tuple(head["macro_names"]),
         )
         segments = found["splits"]
         splits = Splits(*(Split(n, tuple((int(a), int(b)) for a, b in segments[n])) for n in NAMES))
         return cls(
-            market, splits, arrays["features"], tuple(found["feature_names"]), tuple(found["signal_columns"]),
-            arrays["feature_mean"], arrays["feature_std"], arrays["point_volatility"], arrays["correlation"],
-            arrays["macro_block"], tuple(found["macro_names"]), bool(found["planted"]), tuple(found["warnings"]),
-            dict(found["provenance"]), {n: _mapped(folder / f"statistic_{n}.npy") for n in found["statistics"]},
+            market,
+            splits,
+            arrays["features"],
+            tuple(found["feature_names"]),
+            tuple(found["signal_columns"]),
+            arrays["feature_mean"],
+            arrays["feature_std"],
+            arrays["point_volatility"],
+            arrays["correlation"],
+            arrays["macro_block"],
+            tuple(found["macro_names"]),
+            bool(found["planted"]),
+            tuple(found["warnings"]),
+            dict(found["provenance"]),
+            {n: _mapped(folder / f"statistic_{n}.npy") for n in found["statistics"]},
         )
 
 

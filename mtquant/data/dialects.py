@@ -116,7 +116,13 @@ def _named(table: Table, names: list[str], first_row: int) -> Layout:
     sample = table.rows[first_row]
     value = sample[time[0]].strip() if time[0] < len(sample) else ""
     return Layout(
-        _dialect(names, value, len(time)), first_row, time, tuple(prices), volume, len(names), notes,
+        _dialect(names, value, len(time)),
+        first_row,
+        time,
+        tuple(prices),
+        volume,
+        len(names),
+        notes,
         says_utc=names[time[0]] in ("gmt_time", "utc_time"),
     )
 

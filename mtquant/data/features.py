@@ -72,10 +72,21 @@ def build_dataset(
         "macro_std": macro_std,
     }
     return Dataset(
-        market, splits, table, names, _signal_columns(names, features, shown), mean, std, volatility,
+        market,
+        splits,
+        table,
+        names,
+        _signal_columns(names, features, shown),
+        mean,
+        std,
+        volatility,
         fit_correlation(eps[fitted], market.tradable[fitted], market.symbols, planted=planted),
-        _scaled_macro(raw, macro_mean, macro_std), macro_names, planted,
-        (*warnings, *notes), dict(provenance or {}), statistics,
+        _scaled_macro(raw, macro_mean, macro_std),
+        macro_names,
+        planted,
+        (*warnings, *notes),
+        dict(provenance or {}),
+        statistics,
     )
 
 
@@ -108,9 +119,21 @@ def rebuild_dataset(
             f"{list(reference.feature_names + reference.macro_names)}. Use the same features and macro columns."
         )
     return Dataset(
-        market, splits, table, names, reference.signal_columns, reference.feature_mean, reference.feature_std,
-        volatility, reference.correlation, _scaled_macro(raw, known["macro_mean"], known["macro_std"]), macro_names,
-        reference.planted, notes, {}, dict(known),
+        market,
+        splits,
+        table,
+        names,
+        reference.signal_columns,
+        reference.feature_mean,
+        reference.feature_std,
+        volatility,
+        reference.correlation,
+        _scaled_macro(raw, known["macro_mean"], known["macro_std"]),
+        macro_names,
+        reference.planted,
+        notes,
+        {},
+        dict(known),
     )
 
 

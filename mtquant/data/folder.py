@@ -113,7 +113,10 @@ def _only_timeframe(folder: Path, found: Mapping[str, Mapping[str | None, list[P
 
 
 def _missing(
-    folder: Path, symbols: Sequence[str], found: Mapping[str, Mapping[str | None, list[Path]]], frame: str | None,
+    folder: Path,
+    symbols: Sequence[str],
+    found: Mapping[str, Mapping[str | None, list[Path]]],
+    frame: str | None,
     named: Sequence[Named],
 ) -> DataError:
     lacking = [s for s in symbols if not (found[s].get(frame) or found[s].get(None))]
@@ -128,9 +131,7 @@ def _missing(
 
 def _read(path: Path, symbol: str, catalogue: InstrumentsSpec, data: DataSpec) -> Bars:
     negative = catalogue.instruments[symbol].price_may_be_negative
-    return read_bars(
-        path, symbol, time_zone=data.time_zone, day_first=data.day_first, price_may_be_negative=negative
-    )
+    return read_bars(path, symbol, time_zone=data.time_zone, day_first=data.day_first, price_may_be_negative=negative)
 
 
 def _line(bars: Bars) -> str:

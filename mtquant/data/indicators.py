@@ -149,7 +149,4 @@ INDICATORS: dict[str, Indicator] = {
     "drawdown": drawdown,
 }
 
-REGIMES: dict[str, Indicator] = {
-    "volatility_state": volatility_state,
-    "trend_state": trend_state,
-}
+REGIMES: dict[str, Indicator] = {"volatility_state": volatility_state, "trend_state": trend_state}

@@ -74,9 +74,15 @@ class Market:
             raise DataError(f"Instruments {missing} are not in the market, which has {list(self.symbols)}.")
         columns = [self.symbols.index(s) for s in symbols]
         return Market(
-            tuple(symbols), self.time, np.ascontiguousarray(self.ohlcv[:, columns]),
-            np.ascontiguousarray(self.tradable[:, columns]), self.history, self.timeframe,
-            self.bars_per_year, self.macro, self.macro_names,
+            tuple(symbols),
+            self.time,
+            np.ascontiguousarray(self.ohlcv[:, columns]),
+            np.ascontiguousarray(self.tradable[:, columns]),
+            self.history,
+            self.timeframe,
+            self.bars_per_year,
+            self.macro,
+            self.macro_names,
         )
 
     def digests(self) -> dict[str, str]:

@@ -70,6 +70,4 @@ def by_history(market: Market, counts: tuple[int, int, int]) -> Splits:
     if sum(counts) != len(bounds):
         raise DataError(f"{sum(counts)} histories were to be split, the market has {len(bounds)}.")
     edges = np.cumsum((0, *counts))
-    return Splits(
-        *(Split(name, tuple(bounds[edges[i] : edges[i + 1]])) for i, name in enumerate(NAMES))
-    )
+    return Splits(*(Split(name, tuple(bounds[edges[i] : edges[i + 1]])) for i, name in enumerate(NAMES)))

@@ -77,9 +77,7 @@ class MarketParallelEnv(ParallelEnv[str, Array, Array]):
 
     def step(
         self, actions: dict[str, Array]
-    ) -> tuple[
-        dict[str, Array], dict[str, float], dict[str, bool], dict[str, bool], dict[str, dict[str, Any]]
-    ]:
+    ) -> tuple[dict[str, Array], dict[str, float], dict[str, bool], dict[str, bool], dict[str, dict[str, Any]]]:
         """Play one bar."""
         outcome = self.row.engine.play({a: np.asarray(x)[None] for a, x in actions.items()})
         ruined = bool(outcome.terminated[0])

@@ -34,9 +34,7 @@ class MarketGymEnv(gymnasium.Env[Array, Array]):
         self.engine = GameEngine(game, split, 1, self.np_random)
         self._running = False
 
-    def reset(
-        self, *, seed: int | None = None, options: dict[str, Any] | None = None
-    ) -> tuple[Array, dict[str, Any]]:
+    def reset(self, *, seed: int | None = None, options: dict[str, Any] | None = None) -> tuple[Array, dict[str, Any]]:
         """Start an episode; `seed` restarts the stream that episodes are drawn from."""
         super().reset(seed=seed)
         self.engine.rng = self.np_random

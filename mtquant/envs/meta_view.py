@@ -10,7 +10,7 @@ from scipy.signal import lfilter
 
 from mtquant.config.agents import PipelineSpec
 from mtquant.data.dataset import Dataset
-from mtquant.envs.spaces import ObservationLayout
+from mtquant.envs.spaces import Normaliser, ObservationLayout
 from mtquant.sim.limits import times
 from mtquant.types import Float, Float32, Int
 
@@ -34,26 +34,31 @@ class MetaView:
             (("portfolio", 4 * k), ("correlations", k * (k - 1) // 2), ("specialists", 3 * g), ("macro", 5))
         )
         volatility, correlations = _market_state(dataset)
-        self.columns = np.concatenate(
-            [volatility, correlations, np.asarray(dataset.macro, dtype=np.float32)], axis=1
-        )
+        self.columns = np.concatenate([volatility, correlations, np.asarray(dataset.macro, dtype=np.float32)], axis=1)
         """[T, K + K (K - 1) / 2 + 5] what depends on the bar only."""
         self.k, self.pairs = k, correlations.shape[1]
+        self.clip = spec.features.clip
 
-    def normaliser(self) -> tuple[Float32, Float32]:
-        """Return mean and standard deviation per column: every block is of order one already."""
-        return np.zeros(self.layout.width, np.float32), np.ones(self.layout.width, np.float32)
+    def normaliser(self) -> Normaliser:
+        """Return one that only clips: every block is of order one already."""
+        width = self.layout.width
+        return Normaliser(np.zeros(width, np.float32), np.ones(width, np.float32), self.clip)
 
-    def observe(
-        self, t: Int, exposure: Float, books: Float, budgets: Float, profit: Float
-    ) -> Float32:
+    def observe(self, t: Int, exposure: Float, books: Float, budgets: Float, profit: Float) -> Float32:
         """Return `[N, d]`; `profit` [N, K] is the exponential mean of stand-alone profit in u0."""
         market = self.columns.take(t, axis=0)
         k, pairs = self.k, self.pairs
         size = np.sqrt(times(books * books, self.membership))
         earned = times(profit, self.membership)
         blocks = (
-            exposure, books, market[:, :k], profit, market[:, k : k + pairs], budgets - 1.0, size, earned,
+            exposure,
+            books,
+            market[:, :k],
+            profit,
+            market[:, k : k + pairs],
+            budgets - 1.0,
+            size,
+            earned,
             market[:, k + pairs :],
         )
         return np.concatenate(blocks, axis=1, dtype=np.float32)
@@ -74,7 +79,9 @@ def _market_state(dataset: Dataset) -> tuple[Float32, Float32]:
         square = _mean(shocks**2, VOLATILITY_HALF_LIFE, 1.0)
         ratio[start:stop] = 0.5 * np.log(np.maximum(square, 1e-4))
         variance = _mean(shocks**2, CORRELATION_HALF_LIFE, 1.0)
-        covariance = _mean(shocks[:, first] * shocks[:, second], CORRELATION_HALF_LIFE, dataset.correlation[first, second])
+        covariance = _mean(
+            shocks[:, first] * shocks[:, second], CORRELATION_HALF_LIFE, dataset.correlation[first, second]
+        )
         scale_pair = np.sqrt(np.maximum(variance[:, first] * variance[:, second], 1e-8))
         pairs[start:stop] = np.clip(covariance / scale_pair, -1.0, 1.0) - dataset.correlation[first, second]
     return ratio, pairs

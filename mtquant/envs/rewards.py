@@ -46,7 +46,10 @@ def outcome_of(result: StepResult, risk: Float, unit_risk: float) -> BarOutcome:
     before = np.where(solvent, result.equity_before, 1.0)
     ratio = np.where(solvent, np.maximum(result.equity, 1e-12 * before) / before, 1.0)
     return BarOutcome(
-        result.gross.sum(axis=1) / unit, result.cost.sum(axis=1) / unit, risk, result.exposure,
+        result.gross.sum(axis=1) / unit,
+        result.cost.sum(axis=1) / unit,
+        risk,
+        result.exposure,
         np.log(ratio) / unit_risk,
     )
 
@@ -115,8 +118,11 @@ class DifferentialSharpe:
 
 def _mean_variance(spec: RewardSpec, unit_risk: float) -> RewardFn:
     return MeanVariance(
-        spec.risk_aversion * unit_risk, spec.risk_penalty_weight, spec.transaction_cost_weight,
-        spec.diversification_bonus_weight, spec.downside_volatility_weight,
+        spec.risk_aversion * unit_risk,
+        spec.risk_penalty_weight,
+        spec.transaction_cost_weight,
+        spec.diversification_bonus_weight,
+        spec.downside_volatility_weight,
     )
 
 
@@ -133,8 +139,4 @@ def build_reward(spec: RewardSpec, unit_risk: float) -> RewardFn:
     return build(REWARDS, {"name": spec.name, "spec": spec, "unit_risk": unit_risk}, "reward")
 
 
-REWARDS = {
-    "mean_variance": _mean_variance,
-    "log_return": _log_return,
-    "differential_sharpe": _differential_sharpe,
-}
+REWARDS = {"mean_variance": _mean_variance, "log_return": _log_return, "differential_sharpe": _differential_sharpe}

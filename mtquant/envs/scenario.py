@@ -61,8 +61,7 @@ class EpisodeSchedule:
         if stagger:
             span = rng.integers(1, span // self.multiple + 1) * self.multiple
         return Episode(
-            start, start + span, slots,
-            np.full(rows, scenario.cost_scale), np.full(rows, scenario.volatility_scale),
+            start, start + span, slots, np.full(rows, scenario.cost_scale), np.full(rows, scenario.volatility_scale)
         )
 
     def passes(self, slots: Int) -> Episode:

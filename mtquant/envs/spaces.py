@@ -5,7 +5,7 @@ from dataclasses import dataclass
 import numpy as np
 from gymnasium.spaces import Box
 
-from mtquant.types import Float
+from mtquant.types import Float, Float32
 
 
 @dataclass(frozen=True)
@@ -31,6 +31,17 @@ class ObservationLayout:
     def space(self, dtype: type[np.floating] = np.float32) -> Box:
         """Return the unbounded Box of this layout."""
         return Box(-np.inf, np.inf, (self.width,), dtype=dtype)
+
+
+@dataclass(frozen=True)
+class Normaliser:
+    """(observation - mean) / std, clipped to [-clip, clip]; part of the network."""
+
+    mean: Float32
+    """[d]"""
+    std: Float32
+    """[d]"""
+    clip: float
 
 
 @dataclass(frozen=True)

@@ -15,8 +15,7 @@ import numpy as np
 
 from mtquant.config.agents import PipelineSpec
 from mtquant.data.dataset import Dataset
-from mtquant.envs.spaces import ObservationLayout
-from mtquant.sim.limits import times
+from mtquant.envs.spaces import Normaliser, ObservationLayout
 from mtquant.types import Float, Float32, Int
 
 POSITION_SCALE = 2.0
@@ -42,19 +41,25 @@ class SpecialistView:
         signals = len(self.signals)
         self.layout = ObservationLayout(
             (
-                ("features", width), ("position", 1), ("goal", 1), ("phase", 1),
-                ("group_remainder", signals), ("market_remainder", signals), ("macro", self.macro.shape[1]),
+                ("features", width),
+                ("position", 1),
+                ("goal", 1),
+                ("phase", 1),
+                ("group_remainder", signals),
+                ("market_remainder", signals),
+                ("macro", self.macro.shape[1]),
             )
         )
         self.context = slice(self.layout.slice("goal").start, self.layout.width)
         """Columns that carry nothing before phase 3 (goal, phase flag and context)."""
         self.own_width = width
+        self.clip = spec.features.clip
 
-    def normaliser(self, dataset: Dataset) -> tuple[Float32, Float32]:
-        """Return mean and standard deviation per column; blocks other than features are scaled already."""
+    def normaliser(self, dataset: Dataset) -> Normaliser:
+        """Return the normaliser of train-split statistics; blocks other than features are scaled already."""
         mean, std = np.zeros(self.layout.width), np.ones(self.layout.width)
         mean[: self.own_width], std[: self.own_width] = dataset.feature_mean, dataset.feature_std
-        return mean.astype(np.float32), std.astype(np.float32)
+        return Normaliser(mean.astype(np.float32), std.astype(np.float32), self.clip)
 
     def signals_of(self, t: Int, slots: Int) -> Float32:
         """Return `[N, m, S]` the signals of instruments `slots` [N, m] at bars `t` [N]."""

@@ -149,5 +149,3 @@ class VecMarketEnv(VecEnv):
         if seed is not None:
             self.engine.rng = np.random.Generator(np.random.PCG64(seed))
         return [seed] * self.num_envs
-
-

@@ -67,12 +67,14 @@ class Assessor:
 
         def statistic(drawn: Sequence[Float]) -> Float:
             pooled = np.concatenate(drawn)
-            return np.asarray([
-                metrics.sharpe(pooled[:, 0], year, free),
-                metrics.mean_return(pooled[:, 0], year),
-                pooled[:, 1].mean() * days_per_bar if len(pooled) else np.nan,
-                deepest_drawdown([p[:, 0] for p in drawn]),
-            ])
+            return np.asarray(
+                [
+                    metrics.sharpe(pooled[:, 0], year, free),
+                    metrics.mean_return(pooled[:, 0], year),
+                    pooled[:, 1].mean() * days_per_bar if len(pooled) else np.nan,
+                    deepest_drawdown([p[:, 0] for p in drawn]),
+                ]
+            )
 
         rng = self.streams.rng("evaluation", "interval", result.name)
         names = ("sharpe", "annual_return", "utility", "max_drawdown")

@@ -40,9 +40,16 @@ def backtest(
         outcome = engine.advance()
         result = outcome.result
         record = {
-            "alive": alive, "t": result.t, "equity": result.equity, "gross": result.gross, "cost": result.cost,
-            "exposure": result.exposure, "trade": result.trade, "projection": result.projection,
-            "breaker": result.breaker, "stops": result.stops,
+            "alive": alive,
+            "t": result.t,
+            "equity": result.equity,
+            "gross": result.gross,
+            "cost": result.cost,
+            "exposure": result.exposure,
+            "trade": result.trade,
+            "projection": result.projection,
+            "breaker": result.breaker,
+            "stops": result.stops,
             "value_at_risk": engine.sim.value_at_risk(result.exposure),
         }
         if isinstance(game, JointGame):
@@ -75,11 +82,23 @@ def _result(game: MarketGame, name: str, rows: list[dict[str, Array]], start: Ar
     group_of = (0,) if single else tuple(groups.index(game.spec.catalogue.instruments[s].group) for s in symbols)
     bar = living("t")
     return BacktestResult(
-        name=name, symbols=symbols, groups=groups, group_of=group_of,
-        time=market.time[np.minimum(bar + 1, len(market.time) - 1)], bar=bar, alive=alive, equity=equity,
-        gross=living("gross"), cost=living("cost"), exposure=living("exposure"), trade=living("trade"),
-        value_at_risk=living("value_at_risk"), projection=living("projection"), breaker=living("breaker"),
-        stops=living("stops"), bars_per_year=market.bars_per_year,
+        name=name,
+        symbols=symbols,
+        groups=groups,
+        group_of=group_of,
+        time=market.time[np.minimum(bar + 1, len(market.time) - 1)],
+        bar=bar,
+        alive=alive,
+        equity=equity,
+        gross=living("gross"),
+        cost=living("cost"),
+        exposure=living("exposure"),
+        trade=living("trade"),
+        value_at_risk=living("value_at_risk"),
+        projection=living("projection"),
+        breaker=living("breaker"),
+        stops=living("stops"),
+        bars_per_year=market.bars_per_year,
         books=living("books") if "books" in stacked else None,
         budgets=living("budgets") if "budgets" in stacked else None,
         appetite=living("appetite") if "appetite" in stacked else None,

@@ -52,7 +52,8 @@ MEASURES: dict[str, Measure] = {
     "var_exceeded": Measure("Days that lost more than their VaR", "percent", "Realised; of days with risk."),
     "var_exceeded_expected": Measure("The same, expected", "percent", "One less the confidence; fewer is no better."),
     "var_kupiec_p": Measure(
-        "p that both agree (Kupiec)", "probability",
+        "p that both agree (Kupiec)",
+        "probability",
         "Small: VaR and losses disagree; a positive mean alone makes losses rarer.",
     ),
     "var_limit_exceeded": Measure("Days that lost more than the VaR limit", "percent", "Realised; of all days."),

@@ -19,14 +19,36 @@ from mtquant.evaluation.series import DAY
 from mtquant.types import Float
 
 LIGHT = {
-    "ink": "#1d2329", "muted": "#68727d", "line": "#dfe3e8", "other": "#a3acb6",
-    "phase1": "#3a8fa6", "phase2": "#7a5bd0", "phase3": "#d4532a", "good": "#1e8556", "bad": "#c0392f",
-    "group0": "#2c6fbd", "group1": "#c98a12", "group2": "#2f9169", "group3": "#ad4a91", "group4": "#7d7f30",
+    "ink": "#1d2329",
+    "muted": "#68727d",
+    "line": "#dfe3e8",
+    "other": "#a3acb6",
+    "phase1": "#3a8fa6",
+    "phase2": "#7a5bd0",
+    "phase3": "#d4532a",
+    "good": "#1e8556",
+    "bad": "#c0392f",
+    "group0": "#2c6fbd",
+    "group1": "#c98a12",
+    "group2": "#2f9169",
+    "group3": "#ad4a91",
+    "group4": "#7d7f30",
 }
 DARK = {
-    "ink": "#e9ecef", "muted": "#9aa5b1", "line": "#343b44", "other": "#6f7a86",
-    "phase1": "#5fb9d0", "phase2": "#a791f0", "phase3": "#ff8355", "good": "#57c48f", "bad": "#f2776b",
-    "group0": "#6aa8f0", "group1": "#ecb84a", "group2": "#63c79d", "group3": "#de86c4", "group4": "#b9bb62",
+    "ink": "#e9ecef",
+    "muted": "#9aa5b1",
+    "line": "#343b44",
+    "other": "#6f7a86",
+    "phase1": "#5fb9d0",
+    "phase2": "#a791f0",
+    "phase3": "#ff8355",
+    "good": "#57c48f",
+    "bad": "#f2776b",
+    "group0": "#6aa8f0",
+    "group1": "#ecb84a",
+    "group2": "#63c79d",
+    "group3": "#de86c4",
+    "group4": "#b9bb62",
 }
 """Colours by name; a light colour stands for its name in the SVG, so all must differ."""
 
@@ -34,12 +56,29 @@ POINTS = 400
 WIDTH, HEIGHT = 5.0, 2.7
 
 STYLE: dict[Any, Any] = {
-    "font.size": 9.0, "font.family": "sans-serif", "axes.spines.top": False, "axes.spines.right": False,
-    "axes.edgecolor": LIGHT["line"], "axes.labelcolor": LIGHT["muted"], "text.color": LIGHT["ink"],
-    "xtick.color": LIGHT["muted"], "ytick.color": LIGHT["muted"], "axes.grid": True, "grid.color": LIGHT["line"],
-    "grid.linewidth": 0.6, "axes.axisbelow": True, "lines.linewidth": 1.6, "legend.frameon": False,
-    "legend.fontsize": 8.5, "legend.labelcolor": LIGHT["ink"], "svg.fonttype": "none", "svg.hashsalt": "mtquant",
-    "figure.facecolor": "none", "axes.facecolor": "none", "axes.unicode_minus": True, "path.simplify": False,
+    "font.size": 9.0,
+    "font.family": "sans-serif",
+    "axes.spines.top": False,
+    "axes.spines.right": False,
+    "axes.edgecolor": LIGHT["line"],
+    "axes.labelcolor": LIGHT["muted"],
+    "text.color": LIGHT["ink"],
+    "xtick.color": LIGHT["muted"],
+    "ytick.color": LIGHT["muted"],
+    "axes.grid": True,
+    "grid.color": LIGHT["line"],
+    "grid.linewidth": 0.6,
+    "axes.axisbelow": True,
+    "lines.linewidth": 1.6,
+    "legend.frameon": False,
+    "legend.fontsize": 8.5,
+    "legend.labelcolor": LIGHT["ink"],
+    "svg.fonttype": "none",
+    "svg.hashsalt": "mtquant",
+    "figure.facecolor": "none",
+    "axes.facecolor": "none",
+    "axes.unicode_minus": True,
+    "path.simplify": False,
 }
 
 
@@ -141,8 +180,12 @@ def _equity(content: ReportContent) -> Figure | None:
         thin, value = _thin(x, _mean(_wealth(entry.result)))
         least, most = min(least, np.nanmin(value)), max(most, np.nanmax(value))
         axes.plot(
-            thin, value, color=_colour(entry),
-            label=entry.short if is_phase else None, linewidth=1.8 if is_phase else 0.9, zorder=3 if is_phase else 2,
+            thin,
+            value,
+            color=_colour(entry),
+            label=entry.short if is_phase else None,
+            linewidth=1.8 if is_phase else 0.9,
+            zorder=3 if is_phase else 2,
         )
     if content.baselines:
         axes.plot([], [], color=LIGHT["other"], linewidth=0.9, label="baselines")

@@ -56,6 +56,7 @@ def write_report(content: ReportContent, folder: Path) -> dict[str, str]:
 
 def report_values(content: ReportContent) -> dict[str, Any]:
     """Return every figure of `content` as JSON values; NaN is null. Run and command are left out."""
+
     def entries(found: tuple[Assessed, ...]) -> list[Any]:
         kept = ("name", "title", "phase", "note", "summary", "intervals")
         return [{key: _json(getattr(entry, key)) for key in kept} for entry in found]
@@ -110,7 +111,8 @@ def _sections(content: ReportContent, drawings: Mapping[str, str]) -> list[tuple
         ("plots", "Plots", _plots(drawings)),
         ("baselines", "Beside the baselines", tables.comparison_table(content) if content.baselines else ""),
         (
-            "specialists", "Specialists and allocation",
+            "specialists",
+            "Specialists and allocation",
             tables.measures_table(content, (*allocation, "specialists_effective"))
             + tables.grouped_table(content, "specialist", tables.SPECIALIST),
         ),
@@ -122,7 +124,8 @@ def _sections(content: ReportContent, drawings: Mapping[str, str]) -> list[tuple
         ("data", "Data", _data(content)),
         ("reproduce", "Reproduce", f"<pre>{escape(content.command)}</pre>"),
         (
-            "everything", "Every measure",
+            "everything",
+            "Every measure",
             f"<details><summary>All measures of all backtests</summary>{everything}</details>" if everything else "",
         ),
     ]

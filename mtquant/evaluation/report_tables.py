@@ -13,14 +13,30 @@ CARD = ("annual_return", "annual_volatility", "max_drawdown", "win_rate", "utili
 COMPARED = ("sharpe", "annual_return", "annual_volatility", "max_drawdown", "turnover", "cost_per_year")
 COSTS = ("gross_per_year", "cost_per_year", "cost_share_of_gross", "turnover", "gross_exposure", "hit_rate")
 ROBUSTNESS = (
-    "sharpe_standard_error", "sortino", "calmar", "profit_factor", "sharpe.worst_pass", "sharpe.best_pass",
-    "worst_year", "years_above_zero",
+    "sharpe_standard_error",
+    "sortino",
+    "calmar",
+    "profit_factor",
+    "sharpe.worst_pass",
+    "sharpe.best_pass",
+    "worst_year",
+    "years_above_zero",
 )
 SPECIALIST = ("active", "risk_share", "sharpe", "annual_return", "budget")
 LIMITS = (
-    "var_compliance", "var_mean", "var_max", "var_exceeded", "var_exceeded_expected", "var_kupiec_p",
-    "var_limit_exceeded", "correlation_exposure_mean", "correlation_exposure_max", "projection_share",
-    "projection_mean", "stops_per_year", "breaker_share",
+    "var_compliance",
+    "var_mean",
+    "var_max",
+    "var_exceeded",
+    "var_exceeded_expected",
+    "var_kupiec_p",
+    "var_limit_exceeded",
+    "correlation_exposure_mean",
+    "correlation_exposure_max",
+    "projection_share",
+    "projection_mean",
+    "stops_per_year",
+    "breaker_share",
 )
 MARKS = {Verdict.MET: "good", Verdict.NOT_MET: "bad", Verdict.UNDECIDABLE: "open"}
 
@@ -58,7 +74,7 @@ def chip(text: str, mark: str) -> str:
 
 def with_interval(interval: Interval, unit: Unit, *, sign: bool = False) -> str:
     """Return a value with its interval under it."""
-    return f'{written(interval.value, unit, sign=sign)}<small>{spanned(interval, unit, sign=sign)}</small>'
+    return f"{written(interval.value, unit, sign=sign)}<small>{spanned(interval, unit, sign=sign)}</small>"
 
 
 def figure_of(entry: Assessed, name: str) -> str:
@@ -81,7 +97,7 @@ def cards(content: ReportContent) -> str:
         note = f'<p class="note">{escape(entry.note)}</p>' if entry.note else ""
         out.append(
             f'<article class="card p{entry.phase}"><h3>{escape(entry.title)}</h3><p class="big">'
-            f'{written(found.value, "ratio")}<small>net Sharpe ratio, {spanned(found, "ratio")}</small></p>'
+            f"{written(found.value, 'ratio')}<small>net Sharpe ratio, {spanned(found, 'ratio')}</small></p>"
             f"<dl>{rows}</dl>{note}</article>"
         )
     return f'<div class="cards">{"".join(out)}</div>'
@@ -97,7 +113,9 @@ def share_table(content: ReportContent) -> str:
     """Return utility beside reference, bound and previous."""
     rows = [
         (
-            escape(row.title), with_interval(row.utility, "utility"), with_interval(row.share, "percent"),
+            escape(row.title),
+            with_interval(row.utility, "utility"),
+            with_interval(row.share, "percent"),
             with_interval(row.captured, "percent") if row.captured is not None else "–",
             with_interval(row.bound, "percent") if row.bound is not None else "–",
             written(row.reference_utility, "utility"),
@@ -106,7 +124,12 @@ def share_table(content: ReportContent) -> str:
         for row in content.shares
     ]
     head = (
-        "", "Utility per bar", "Share of reference", "Captured gain", "Share of full information", "Reference",
+        "",
+        "Utility per bar",
+        "Share of reference",
+        "Captured gain",
+        "Share of full information",
+        "Reference",
         "Full information",
     )
     note = (
@@ -176,8 +199,10 @@ def comparison_table(content: ReportContent) -> str:
 def measures_table(content: ReportContent, names: Sequence[str]) -> str:
     """Return some measures, one column per phase."""
     rows = [
-        (f"{escape(label_of(name))}<small>{escape(measure_of(name).definition)}</small>",
-         *(figure_of(entry, name) for entry in content.phases))
+        (
+            f"{escape(label_of(name))}<small>{escape(measure_of(name).definition)}</small>",
+            *(figure_of(entry, name) for entry in content.phases),
+        )
         for name in names
     ]
     return table(("", *(escape(e.short) for e in content.phases)), rows)
@@ -192,9 +217,12 @@ def grouped_table(content: ReportContent, head: str, suffixes: Sequence[str]) ->
                 owners = names.setdefault(key.split(".", 1)[1].rpartition(".")[0], [])
                 owners += [entry] if entry not in owners[-1:] else []
     rows = [
-        (f"{escape(name)}<small>{escape(entry.short)}</small>",
-         *(figure_of(entry, f"{head}.{name}.{suffix}") for suffix in suffixes))
-        for name, entries in names.items() for entry in entries
+        (
+            f"{escape(name)}<small>{escape(entry.short)}</small>",
+            *(figure_of(entry, f"{head}.{name}.{suffix}") for suffix in suffixes),
+        )
+        for name, entries in names.items()
+        for entry in entries
     ]
     labels = (escape(MEASURES[f"{head}.*.{suffix}"].label.capitalize()) for suffix in suffixes)
     return table(("", *labels), rows)

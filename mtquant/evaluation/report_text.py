@@ -150,9 +150,7 @@ def market_sentence(content: ReportContent) -> str:
 
 def honest_statements(content: ReportContent) -> list[str]:
     """Return what a reader must know before believing the figures."""
-    out = [
-        "All figures come from a single split. How much they would change with another is not measured here."
-    ]
+    out = ["All figures come from a single split. How much they would change with another is not measured here."]
     if content.trials is None:
         out.append(
             "The number of configurations tried before this run is not known, so the Sharpe ratios cannot be "

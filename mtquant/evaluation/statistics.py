@@ -65,12 +65,7 @@ def block_length(passes: Sequence[Float]) -> int:
 
 
 def bootstrap(
-    passes: Sequence[Float],
-    statistic: Statistic,
-    rng: np.random.Generator,
-    *,
-    samples: int,
-    level: float = LEVEL,
+    passes: Sequence[Float], statistic: Statistic, rng: np.random.Generator, *, samples: int, level: float = LEVEL
 ) -> list[Interval]:
     """Return one percentile interval for each number of `statistic`.
 

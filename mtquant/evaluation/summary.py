@@ -23,11 +23,7 @@ ACTIVE = 0.05
 
 
 def summarise(
-    result: BacktestResult,
-    measuring: Measuring,
-    *,
-    clock: Clock | None = None,
-    equal: BacktestResult | None = None,
+    result: BacktestResult, measuring: Measuring, *, clock: Clock | None = None, equal: BacktestResult | None = None
 ) -> dict[str, float]:
     """Return all measures of `result`; NaN where one is undefined.
 
@@ -51,9 +47,7 @@ def summarise(
     return out
 
 
-def allocation(
-    result: BacktestResult, equal: BacktestResult, clock: Clock, measuring: Measuring
-) -> dict[str, float]:
+def allocation(result: BacktestResult, equal: BacktestResult, clock: Clock, measuring: Measuring) -> dict[str, float]:
     """Return how the budgets did against equal budgets of the same specialists.
 
     `allocation_efficiency`: realised utility over that of equal budgets; NaN unless the latter is above zero.

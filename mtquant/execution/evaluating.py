@@ -108,8 +108,11 @@ def evaluate(spec: PipelineSpec, unit: UnitSpec, folders: dict[str, Path], handl
         ),
         controls=tuple(controls),
         shares=tuple(shares),
-        promotions=(assessor.promotion(phases[1], phases[0]), assessor.promotion(phases[2], phases[1]))
-        + tuple(assessor.promotion(phases[2], c) for c in controls),
+        promotions=(
+            assessor.promotion(phases[1], phases[0]),
+            assessor.promotion(phases[2], phases[1]),
+            *(assessor.promotion(phases[2], control) for control in controls),
+        ),
         targets=judge(targets, measured_by_phase(phases)),
         curves=_curves(folders),
         seed=spec.seed,
@@ -289,7 +292,9 @@ def _headline(phases: list[Assessed], shares: tuple[ShareRow, ...]) -> dict[str,
 
 def _write_messages(result: BacktestResult, path: Path) -> None:
     """Write what the agents said to each other in every bar: the audit log of the last phase."""
-    assert result.budgets is not None and result.appetite is not None and result.books is not None
+    assert result.budgets is not None
+    assert result.appetite is not None
+    assert result.books is not None
     alive = result.alive
     columns: dict[str, object] = {
         "time": pd.to_datetime(result.time[alive], utc=True),

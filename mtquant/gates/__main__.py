@@ -19,7 +19,9 @@ RESULTS = Path("benchmarks/results/gates.json")
 
 
 def gates(
-    full: Annotated[bool, typer.Option("--full/--small", help="All gates at full budgets, or a minute of them.")] = False,
+    full: Annotated[
+        bool, typer.Option("--full/--small", help="All gates at full budgets, or a minute of them.")
+    ] = False,
     out: Annotated[Path, typer.Option("--out", help="File for the results.")] = RESULTS,
     only: Annotated[list[str] | None, typer.Option("--only", help="Only this gate; may be repeated.")] = None,
 ) -> None:

@@ -46,14 +46,8 @@ SHOWN_SIGNALS = (
     "features.return_half_lives=[]",
     "features.return_lags=0",
     "features.indicators=[]",
-    # Batches can be small where an observation is narrow and its signals are given (Schulman et al., 2017).
-    "phase1.ppo.n_envs=64",
-    "phase1.ppo.n_steps=64",
-    "phase1.ppo.batch_size=1024",
-    "phase1.ppo.log_std_init=-1.0",
-    "phase1.ppo.weight_decay=0.0",
 )
-"""How agents learn on factor markets."""
+"""What agents see on factor markets; how they learn there is the default."""
 
 GROUPS = ("forex", "commodities", "equity")
 ONE_GROUP = ("environment.instruments=[EURUSD, GBPUSD, USDJPY]",)

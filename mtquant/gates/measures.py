@@ -1,8 +1,7 @@
 """What gates measure on a finished run; every figure comes with its 95 % interval."""
 
 import json
-from dataclasses import dataclass, replace
-from functools import cache
+from dataclasses import dataclass
 
 import numpy as np
 
@@ -86,7 +85,9 @@ class ReportedShare:
         if self.title not in rows:
             raise StoreError(f"The report of run {run.record.run_id} has no share `{self.title}`; it has {list(rows)}.")
         found = rows[self.title]
-        return Interval(*(float("nan") if found[end] is None else float(found[end]) for end in ("value", "low", "high")))
+        return Interval(
+            *(float("nan") if found[end] is None else float(found[end]) for end in ("value", "low", "high"))
+        )
 
 
 Measure = SpecialistShare | RealisedSharpe | LossShare | ReportedShare

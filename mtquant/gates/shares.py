@@ -59,9 +59,7 @@ class PathSet:
 def path_set(trained: Dataset, paths: Planted, spec: PipelineSpec) -> PathSet:
     """Return `paths` as seen by agents trained on `trained`."""
     shown = Shown(paths.signals, paths.signal_names) if paths.signals is not None else None
-    dataset = rebuild_dataset(
-        trained, paths.market, paths.splits, spec.features, catalogue=spec.catalogue, shown=shown
-    )
+    dataset = rebuild_dataset(trained, paths.market, paths.splits, spec.features, catalogue=spec.catalogue, shown=shown)
     return PathSet(paths, dataset, spec)
 
 
@@ -123,6 +121,7 @@ def portfolio_references(paths: PathSet, specialists: Mapping[str, ActFn], budge
 
 def _pooled(scores: list[NoiseFreeScore]) -> NoiseFreeScore:
     """Return one score whose episode e is the mean over instruments of their episodes on path e."""
+
     def mean(name: str) -> Float:
         values: Float = np.mean([getattr(s, name) for s in scores], axis=0)
         return values
@@ -134,6 +133,9 @@ def _only(dataset: Dataset, column: int) -> Dataset:
     """Return the dataset of one instrument."""
     market: Market = dataset.market.select([dataset.market.symbols[column]])
     return replace(
-        dataset, market=market, features=dataset.features[:, [column]],
-        point_volatility=dataset.point_volatility[:, [column]], correlation=np.ones((1, 1)),
+        dataset,
+        market=market,
+        features=dataset.features[:, [column]],
+        point_volatility=dataset.point_volatility[:, [column]],
+        correlation=np.ones((1, 1)),
     )

@@ -38,8 +38,13 @@ class Limits:
 
 
 def build_limits(
-    spec: LimitsSpec, correlation: Any, group_of: tuple[int, ...], target_volatility: float, *,
-    joint: bool, xp: Any = np,
+    spec: LimitsSpec,
+    correlation: Any,
+    group_of: tuple[int, ...],
+    target_volatility: float,
+    *,
+    joint: bool,
+    xp: Any = np,
 ) -> Limits:
     """Return the rules for slots with `correlation` [k, k]; `joint` picks the stop-loss of phase 3."""
     membership = np.zeros((len(group_of), max(group_of, default=0) + 1))

@@ -84,10 +84,21 @@ class MarketSim:
         now = gather(self.bars, start, slots, len(self.symbols), xp)
         capital = self.rules.initial_capital
         values = {
-            "t": start, "end": xp.asarray(episode.end), "slots": slots, "cash": capital, "units": 0.0,
-            "equity": capital, "day_equity": capital, "breaker": 0, "open_profit": 0.0, "entry": 0.0,
-            "cooldown": 0, "ruined": False, "anchor": now[:, :, 1],
-            "cost_scale": xp.asarray(episode.cost_scale), "move_scale": xp.asarray(episode.move_scale),
+            "t": start,
+            "end": xp.asarray(episode.end),
+            "slots": slots,
+            "cash": capital,
+            "units": 0.0,
+            "equity": capital,
+            "day_equity": capital,
+            "breaker": 0,
+            "open_profit": 0.0,
+            "entry": 0.0,
+            "cooldown": 0,
+            "ruined": False,
+            "anchor": now[:, :, 1],
+            "cost_scale": xp.asarray(episode.cost_scale),
+            "move_scale": xp.asarray(episode.move_scale),
         }
         fresh = {}
         for name, value in values.items():
@@ -127,8 +138,10 @@ def build_bars(dataset: Dataset, spec: PipelineSpec, xp: Any = np) -> Bars:
     contract = np.array([spec.catalogue.instruments[s].contract_value for s in market.symbols])
     table = np.stack(
         [
-            market.ohlcv[:, :, 0], market.ohlcv[:, :, 3],
-            np.asarray(dataset.point_volatility) * contract, market.tradable.astype(np.float64),
+            market.ohlcv[:, :, 0],
+            market.ohlcv[:, :, 3],
+            np.asarray(dataset.point_volatility) * contract,
+            market.tradable.astype(np.float64),
         ],
         axis=-1,
     ).reshape(-1, 4)
@@ -141,8 +154,14 @@ def build_bars(dataset: Dataset, spec: PipelineSpec, xp: Any = np) -> Bars:
         *(
             xp.asarray(np.ascontiguousarray(a))
             for a in (
-                table, contract, nights > 0, nights,
-                costs.linear, costs.impact, costs.financing_long, costs.financing_short,
+                table,
+                contract,
+                nights > 0,
+                nights,
+                costs.linear,
+                costs.impact,
+                costs.financing_long,
+                costs.financing_short,
             )
         )
     )
@@ -152,8 +171,19 @@ def _empty_state(rows: int, slots: int, xp: Any) -> State:
     one, many = xp.zeros(rows, dtype=xp.float64), xp.zeros((rows, slots), dtype=xp.float64)
     count = xp.zeros(rows, dtype=xp.int64)
     return State(
-        t=count, end=count, slots=xp.zeros((rows, slots), dtype=xp.int64), cash=one, units=many, equity=one + 1.0,
-        day_equity=one + 1.0, breaker=count, open_profit=many, entry=many,
-        cooldown=xp.zeros((rows, slots), dtype=xp.int64), ruined=xp.zeros(rows, dtype=xp.bool), anchor=many,
-        cost_scale=one + 1.0, move_scale=one + 1.0,
+        t=count,
+        end=count,
+        slots=xp.zeros((rows, slots), dtype=xp.int64),
+        cash=one,
+        units=many,
+        equity=one + 1.0,
+        day_equity=one + 1.0,
+        breaker=count,
+        open_profit=many,
+        entry=many,
+        cooldown=xp.zeros((rows, slots), dtype=xp.int64),
+        ruined=xp.zeros(rows, dtype=xp.bool),
+        anchor=many,
+        cost_scale=one + 1.0,
+        move_scale=one + 1.0,
     )

@@ -60,9 +60,7 @@ def candles(open_: Float, close: Float, bar_volatility: Float, uniforms: Float) 
     return np.maximum(high, np.maximum(open_, close)), np.minimum(low, np.minimum(open_, close))
 
 
-def bars_from_returns(
-    eps: Float, volatility: Float, start: Float, streams: Streams, histories: HistoryNames
-) -> Float:
+def bars_from_returns(eps: Float, volatility: Float, start: Float, streams: Streams, histories: HistoryNames) -> Float:
     """Return `[H, T, 8, 5]` bars of returns `eps [H, T, 8]` in units of `volatility [8]`.
 
     The open repeats the previous close (the first open is the start price), so that a fill at the next open

@@ -109,9 +109,7 @@ def modes(correlation: Float, g: float, impact: float) -> Modes:
     return Modes(vectors, variances, tuple(adjustment(g * float(d), impact) for d in variances))
 
 
-def joint_factor_value(
-    correlation: Float, loadings: Float, phi: Float, g: float, impact: float
-) -> PolicyValue:
+def joint_factor_value(correlation: Float, loadings: Float, phi: Float, g: float, impact: float) -> PolicyValue:
     """Return the joint optimum over assets with independent signals of one law, costs l I.
 
     Rotated signals are again independent with unit variance, so each mode j is a scalar problem of variance d_j.

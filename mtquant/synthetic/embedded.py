@@ -210,9 +210,7 @@ def filter_regime(params: EmbeddedParams, macro: Float) -> Float:
     return posterior
 
 
-def _returns(
-    params: EmbeddedParams, streams: Streams, histories: HistoryNames, regime: Int
-) -> tuple[Float, Float]:
+def _returns(params: EmbeddedParams, streams: Streams, histories: HistoryNames, regime: Int) -> tuple[Float, Float]:
     """Return eps and alpha `[H, bars, 8]`; alpha at t is the mean of eps at t + 1."""
     bars = regime.shape[1]
     root = np.linalg.cholesky(shock_correlation(params.correlation_scale))

@@ -93,12 +93,7 @@ SYNTHETIC: dict[str, PlantedMarket] = {
     ),
     "embedded-hourly": PlantedMarket(
         _EMBEDDED,
-        {
-            "timeframe": "H1",
-            "bars_per_year": 6240.0,
-            "impact": 0.8 / 24**0.5,
-            "edge_scale": 1.0 / 24**0.5,
-        },
+        {"timeframe": "H1", "bars_per_year": 6240.0, "impact": 0.8 / 24**0.5, "edge_scale": 1.0 / 24**0.5},
         "the same annual Sharpe ratios with an hourly label; needs 24 times the data",
     ),
     "gp-easy": PlantedMarket(_FACTORS, {}, "two shown signals per instrument, strong edge"),

@@ -2,8 +2,7 @@
 
 from typing import Any, TypeVar
 
-from mtquant.config.agents import EnvironmentSpec, LimitsSpec, PipelineSpec, RewardSpec
-from mtquant.config.instruments import InstrumentSpec
+from mtquant.config.agents import PipelineSpec, RewardSpec
 from mtquant.config.spec import Spec
 from mtquant.synthetic.factors import FactorParams
 from mtquant.synthetic.registry import SYNTHETIC, planted_params

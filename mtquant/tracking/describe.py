@@ -19,8 +19,14 @@ CREATED, PREPARED = "created", "prepared"
 DESCRIBED_TAG = "mtquant.described"
 LINES_TAG, UNIT_TAG, RUN_TAG, KIND_TAG = "mtquant.lines", "mtquant.unit_key", "mtquant.run", "mtquant.kind"
 STATUS = {
-    "done": "FINISHED", "running": "RUNNING", "preparing": "RUNNING", "stopped": "KILLED", "dead": "KILLED",
-    "failed": "FAILED", "damaged": "FAILED", "waiting": "SCHEDULED",
+    "done": "FINISHED",
+    "running": "RUNNING",
+    "preparing": "RUNNING",
+    "stopped": "KILLED",
+    "dead": "KILLED",
+    "failed": "FAILED",
+    "damaged": "FAILED",
+    "waiting": "SCHEDULED",
 }
 """The store's state to MLflow's."""
 _COLLAPSED = ("instruments", "catalogue", "planted")

@@ -13,16 +13,14 @@ from mtquant.config.phases import Phase1Spec, Phase2Spec, Phase3Spec, PPOSpec
 from mtquant.context import Streams
 from mtquant.data.dataset import Dataset
 from mtquant.envs.games.joint import META, JointGame
-from mtquant.envs.spaces import ActionMap
+from mtquant.envs.spaces import ActionMap, Normaliser
 from mtquant.store.units import Unit, UnitHandle, UnitSpec
 from tests.tiny import tiny_spec
 
 PPO = {"batch_size": 32, "n_epochs": 2, "actor_hidden": (8,), "critic_hidden": (8,)}
 PHASE1 = Phase1Spec(timesteps=512, ppo=PPOSpec(n_envs=8, n_steps=16, **PPO))
 PHASE2 = Phase2Spec(timesteps=128, ppo=PPOSpec(n_envs=4, n_steps=8, weight_decay=0.0, **PPO))
-PHASE3 = {
-    "timesteps": 240, "n_envs": 4, "n_steps": 15, "n_epochs": 2, "n_minibatches": 2, "critic_warmup_rollouts": 1,
-}
+PHASE3 = {"timesteps": 240, "n_envs": 4, "n_steps": 15, "n_epochs": 2, "n_minibatches": 2, "critic_warmup_rollouts": 1}
 
 
 def learning_spec(**changes: object) -> PipelineSpec:
@@ -45,8 +43,11 @@ def bundle_of(agent: str, dataset: Dataset, spec: PipelineSpec, seed: int = 0, s
         # as `SpecialistView.normaliser` does: what is not shown is zero and stays zero
         mean[game.view.context] = 0.0
     arguments = policy_arguments(
-        mean, rng.uniform(0.5, 2.0, width).astype(np.float32),
-        clip=3.0, actor_hidden=(8, 8), critic_hidden=(8,), log_std_init=-0.7, weight_decay=0.0,
+        Normaliser(mean, rng.uniform(0.5, 2.0, width).astype(np.float32), 3.0),
+        actor_hidden=(8, 8),
+        critic_hidden=(8,),
+        log_std_init=-0.7,
+        weight_decay=0.0,
     )
     policy = build_policy(layout.space(), actions.space(), 1e-3, arguments)
     with torch.no_grad():
@@ -54,9 +55,15 @@ def bundle_of(agent: str, dataset: Dataset, spec: PipelineSpec, seed: int = 0, s
             parameter.copy_(torch.from_numpy(size * rng.standard_normal(tuple(parameter.shape)).astype(np.float32)))
     policy.set_training_mode(False)
     return PolicyBundle(
-        agent=agent, layout=layout, actions=actions,
+        agent=agent,
+        layout=layout,
+        actions=actions,
         instruments=dataset.market.symbols if meta else spec.members(agent),
-        actor_hidden=(8, 8), critic_hidden=(8,), clip=3.0, policy=policy, per_instrument=not meta,
+        actor_hidden=(8, 8),
+        critic_hidden=(8,),
+        clip=3.0,
+        policy=policy,
+        per_instrument=not meta,
         provenance={"phase": 2 if meta else 1},
     )
 
@@ -85,7 +92,11 @@ class Stop:
 
 
 def handle_of(
-    root: Path, name: str = "phase1-forex", seed: int = 0, *, stop: Callable[[], bool] | None = None,
+    root: Path,
+    name: str = "phase1-forex",
+    seed: int = 0,
+    *,
+    stop: Callable[[], bool] | None = None,
     checkpoint_seconds: float = 0.0,
 ) -> UnitHandle:
     """Begin an attempt of a real unit below `root`, as the process of a unit does."""
@@ -101,5 +112,3 @@ def journal_of(handle: UnitHandle) -> list[tuple[int, dict[str, float | str]]]:
         (line.step, {name: "nan" if np.isnan(value) else value for name, value in line.metrics.items()})
         for line in handle.unit.journal.read()
     ]
-
-

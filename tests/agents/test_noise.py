@@ -105,9 +105,7 @@ def test_critics_still_learn_the_whole_returns():
     env.seed(1)
     sizes = {"gamma": 0.9, "gae_lambda": 0.95, "n_envs": 6}
     plain = RolloutBuffer(16, env.observation_space, env.action_space, **sizes)
-    quiet = QuietRolloutBuffer(
-        16, env.observation_space, env.action_space, source=env, persistence=(1.0, 0.7), **sizes
-    )
+    quiet = QuietRolloutBuffer(16, env.observation_space, env.action_space, source=env, persistence=(1.0, 0.7), **sizes)
     seen = env.reset()
     start = np.ones(6, dtype=bool)
     rng = Streams(0).rng("a")

@@ -15,6 +15,7 @@ from mtquant.agents.learning.ppo import advantages, normalise, ppo_losses
 from mtquant.agents.learning.state import seed_everything
 from mtquant.config.phases import PPOSpec
 from mtquant.context import Streams
+from mtquant.envs.spaces import Normaliser
 from mtquant.envs.vec_env import VecMarketEnv
 from tests.envs.made import MADE, engine_of
 from tests.tiny import tiny_dataset, tiny_spec
@@ -51,8 +52,12 @@ def test_advantages_of_several_streams_are_those_of_each(seed):
     first, second = episodes(seed), episodes(seed + 1)
     ends = first[3:]
     both = advantages(
-        np.stack([first[0], second[0]], axis=-1), np.stack([first[1], second[1]], axis=-1),
-        np.stack([first[2], second[2]], axis=-1), *ends, 0.9, 0.95,
+        np.stack([first[0], second[0]], axis=-1),
+        np.stack([first[1], second[1]], axis=-1),
+        np.stack([first[2], second[2]], axis=-1),
+        *ends,
+        0.9,
+        0.95,
     )
     for stream, (reward, value, last, *_) in enumerate((first, second)):
         np.testing.assert_array_equal(both[..., stream], advantages(reward, value, last, *ends, 0.9, 0.95))
@@ -69,14 +74,27 @@ def collected(ent_coef: float) -> PPO:
     game = MADE["specialist"](tiny_dataset(), tiny_spec())
     env = VecMarketEnv(engine_of(game, 8), game.agents[0])
     spec = PPOSpec(
-        n_envs=8, n_steps=16, batch_size=128, n_epochs=1, ent_coef=ent_coef, max_grad_norm=1e9,
-        actor_hidden=(8,), critic_hidden=(8,), learning_rate_schedule="constant", learning_rate=1.0,
+        n_envs=8,
+        n_steps=16,
+        batch_size=128,
+        n_epochs=1,
+        ent_coef=ent_coef,
+        max_grad_norm=1e9,
+        actor_hidden=(8,),
+        critic_hidden=(8,),
+        learning_rate_schedule="constant",
+        learning_rate=1.0,
         noise_baseline=False,
     )
     width = game.layout("forex").width
     model = build_ppo(
-        env, spec, 128, mean=np.zeros(width, np.float32), std=np.ones(width, np.float32), clip=10.0, seed=3,
-        device="cpu", persistence=(1.0,),
+        env,
+        spec,
+        128,
+        normaliser=Normaliser(np.zeros(width, np.float32), np.ones(width, np.float32), 10.0),
+        seed=3,
+        device="cpu",
+        persistence=(1.0,),
     )
     _, callback = model._setup_learn(128, Silent())
     model.collect_rollouts(env, callback, model.rollout_buffer, 16)

@@ -1,6 +1,7 @@
 """A store in a temporary folder, and the command line over toy units."""
 
 import os
+import shutil
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -14,14 +15,29 @@ from mtquant.cli.app import run
 REPOSITORY = Path(__file__).parents[2]
 TOY = (sys.executable, "-m", "tests.cli.toy")
 SMALL = (
-    "--profile", "smoke", "--data", "gp-easy", "--engine", "direct",
-    "--set", "data.planted={train_histories: 2, history_bars: 400}", "--set", "phase1.timesteps=100",
+    "--profile",
+    "smoke",
+    "--data",
+    "gp-easy",
+    "--engine",
+    "direct",
+    "--set",
+    "data.planted={train_histories: 2, history_bars: 400}",
+    "--set",
+    "phase1.timesteps=100",
 )
 """Options of a run whose market takes no time to make."""
 PLAN = tuple(part for part in SMALL if part not in ("--engine", "direct"))
 UNITS = (
-    "dataset-market", "phase1-forex", "phase1-commodities", "phase1-equity", "phase2-meta", "phase3-joint",
-    "phase3-no-peers", "evaluate-report", "export-onnx",
+    "dataset-market",
+    "phase1-forex",
+    "phase1-commodities",
+    "phase1-equity",
+    "phase2-meta",
+    "phase3-joint",
+    "phase3-no-peers",
+    "evaluate-report",
+    "export-onnx",
 )
 
 
@@ -48,17 +64,33 @@ class Cli:
         return Ended(code, captured.out, captured.err)
 
 
+@pytest.fixture(scope="session")
+def finished_store(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Return a store in which a run of all units is complete."""
+    folder = tmp_path_factory.mktemp("finished")
+    with pytest.MonkeyPatch.context() as patch:
+        _prepare(patch, folder)
+        assert run(["train", *SMALL, "--json"]) == 0
+    return folder / "store"
+
+
 @pytest.fixture
 def store(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """Return an empty store; commands run in its parent folder and find it, and nothing publishes."""
-    monkeypatch.chdir(tmp_path)
-    monkeypatch.setenv("MTQUANT_STORE", str(tmp_path / "store"))
-    monkeypatch.setenv("PYTHONPATH", str(REPOSITORY))
-    monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
-    monkeypatch.setattr("mtquant.cli.engines.COMMAND", TOY)
-    monkeypatch.setattr("mtquant.cli.engines.publishing", unpublished)
-    (tmp_path / "store").mkdir()
+    _prepare(monkeypatch, tmp_path)
     return tmp_path / "store"
+
+
+def _prepare(patch: pytest.MonkeyPatch, folder: Path) -> None:
+    patch.chdir(folder)
+    patch.setenv("MTQUANT_STORE", str(folder / "store"))
+    patch.setenv("PYTHONPATH", str(REPOSITORY))
+    patch.delenv("MLFLOW_TRACKING_URI", raising=False)
+    patch.setattr("mtquant.cli.engines.COMMAND", TOY)
+    # Keys stay the same while somebody edits the sources.
+    patch.setattr("mtquant.pipeline.code_versions", lambda names: dict.fromkeys(names, "code"))
+    patch.setattr("mtquant.cli.engines.publishing", unpublished)
+    (folder / "store").mkdir()
 
 
 @contextmanager
@@ -71,6 +103,13 @@ def unpublished(root: Path, run_id: str) -> Iterator[None]:
 def cli(store: Path, capsys: pytest.CaptureFixture[str]) -> Cli:
     """Return the command line over `store`."""
     return Cli(store, capsys)
+
+
+@pytest.fixture
+def finished(cli: Cli, finished_store: Path) -> Cli:
+    """Return the command line over a store in which a run of all units is complete."""
+    shutil.copytree(finished_store, cli.root, dirs_exist_ok=True)
+    return cli
 
 
 def environment(store: Path) -> dict[str, str]:

@@ -13,6 +13,7 @@ from mtquant.store.runs import list_runs, load_run, unit_of_run
 from mtquant.store.status import run_status
 from tests.cli.conftest import PLAN, SMALL, UNITS, environment
 
+LATE = ["phase3-joint", "phase3-no-peers", "evaluate-report", "export-onnx"]
 DRIVE = (sys.executable, "-m", "tests.cli.drive")
 
 
@@ -39,55 +40,51 @@ def wait_for(what, seconds=60.0):
         time.sleep(0.05)
 
 
-def test_training_makes_every_unit_and_says_where_the_results_are(cli):
-    ended = cli("train", *SMALL)
+def test_training_makes_what_is_missing_and_says_where_the_results_are(finished):
+    ended = finished("train", *SMALL, "--set", "phase3.gamma=0.8")
     assert (ended.code, ended.err) == (0, "")
-    record = load_run(cli.root)
-    assert attempts(cli.root) == dict.fromkeys(UNITS, 1)
-    for name in UNITS:
-        assert f"+ {name} done" in ended.out
-    report = unit_of_run(cli.root, record, "evaluate-report").outputs / "report.html"
-    onnx = unit_of_run(cli.root, record, "export-onnx").outputs
+    record = load_run(finished.root)
+    assert attempts(finished.root) == dict.fromkeys(UNITS, 1)
+    assert [line.split()[0] for line in ended.out.splitlines() if " reuse " in line] == list(UNITS[:5])
+    assert {line.split()[1] for line in ended.out.splitlines() if line.startswith("+ ")} == set(LATE)
+    assert "phase3.gamma 0.9 -> 0.8" in ended.out
+    report = unit_of_run(finished.root, record, "evaluate-report").outputs / "report.html"
+    onnx = unit_of_run(finished.root, record, "export-onnx").outputs
     assert ended.out.splitlines()[-3:-1] == [f"report: {report}", f"onnx: {onnx}"]
     assert report.is_file()
     assert "not in MLflow yet" in ended.out.splitlines()[-1]
-    assert record.command[:2] == ["mtquant", *sys.argv[1:]][:2]
 
 
-def test_training_again_does_nothing_and_says_why(cli):
-    cli("train", *SMALL)
-    before = {path: stamp for path, stamp in content(cli.root).items() if path.is_file()}
-    ended = cli("train", *SMALL)
+def test_training_again_does_nothing_and_says_why(finished):
+    before = {path: stamp for path, stamp in content(finished.root).items() if path.is_file()}
+    ended = finished("train", *SMALL)
     assert ended.code == 0
-    assert f"Nothing to do: all 9 units are finished with the same settings, data and code (run {list_runs(cli.root)[0]})" in ended.out
+    assert "Nothing to do: all 9 units are finished with the same settings, data and code" in ended.out
+    assert f"(run {list_runs(finished.root)[0]})" in ended.out
     assert "report: " in ended.out
-    assert {path: stamp for path, stamp in content(cli.root).items() if path.is_file()} == before
-    assert len(list_runs(cli.root)) == 1
+    assert {path: stamp for path, stamp in content(finished.root).items() if path.is_file()} == before
+    assert len(list_runs(finished.root)) == 1
 
 
-def test_a_changed_setting_touches_only_what_reads_it(cli):
-    cli("train", *SMALL)
+def test_a_changed_setting_touches_only_what_reads_it(finished):
+    cli = finished
     before = content(cli.root)
     assert planned(cli) == []
-    late = ["phase3-joint", "phase3-no-peers", "evaluate-report", "export-onnx"]
-    assert planned(cli, "--set", "phase3.gamma=0.8") == late
-    assert planned(cli, "--set", "phase2.budget_limit=3.0") == ["phase2-meta", *late]
+    assert planned(cli, "--set", "phase3.gamma=0.8") == LATE
+    assert planned(cli, "--set", "phase2.budget_limit=3.0") == ["phase2-meta", *LATE]
     assert planned(cli, "--set", "evaluation.bootstrap_samples=60") == ["evaluate-report"]
     assert content(cli.root) == before, "a plan changes nothing"
-    ended = cli("train", *SMALL, "--set", "phase3.gamma=0.8")
-    assert "phase3.gamma 0.9 -> 0.8" in ended.out
-    assert attempts(cli.root) == dict.fromkeys(UNITS, 1)
 
 
-def test_one_phase_makes_only_what_it_needs(cli):
-    assert cli("train", *SMALL, "--phase", "2").code == 0
-    assert tuple(load_run(cli.root).units) == UNITS[:5]
-    assert cli("train", *SMALL, "--phase", "4").code == 2
+def test_one_phase_makes_only_what_it_needs(finished):
+    assert finished("train", *SMALL, "--phase", "2", "--set", "phase2.budget_limit=3.0").code == 0
+    assert tuple(load_run(finished.root).units) == UNITS[:5]
+    assert finished("train", *SMALL, "--phase", "4").code == 2
 
 
 def test_a_failed_unit_stops_only_what_reads_it(cli):
     (cli.root / "fail-phase1-equity").touch()
-    ended = cli("train", *SMALL)
+    ended = cli("train", *SMALL, "--phase", "2")
     assert ended.code == 7
     assert "Training diverged" in ended.err
     assert f"mtquant logs {load_run(cli.root).run_id} phase1-equity" in ended.err
@@ -95,17 +92,17 @@ def test_a_failed_unit_stops_only_what_reads_it(cli):
     assert {name for name, count in attempts(cli.root).items() if count} == set(UNITS[:4])
     (cli.root / "fail-phase1-equity").unlink()
     assert cli("resume").code == 0
-    assert attempts(cli.root) == dict.fromkeys(UNITS, 1) | {"phase1-equity": 2}
+    assert attempts(cli.root) == dict.fromkeys(UNITS[:5], 1) | {"phase1-equity": 2}
     ended = cli("resume")
     assert (ended.code, "Nothing to do" in ended.out) == (0, True)
 
 
-def test_json_tells_the_same_story(cli):
-    ended = cli("train", *SMALL, "--json")
+def test_json_tells_the_same_story(finished):
+    ended = finished("train", *SMALL, "--set", "phase3.gamma=0.8", "--json")
     events = [json.loads(line) for line in ended.out.splitlines()]
     assert [unit["unit"] for unit in events[0]["units"]] == list(UNITS)
     done = [e["unit"] for e in events if e["event"] == "progress" and e["state"] == "done"]
-    assert sorted(done) == sorted(UNITS)
+    assert sorted(done) == sorted(LATE)
     assert Path(events[-1]["report"]).is_file()
 
 
@@ -128,7 +125,8 @@ def test_the_record_exists_before_anything_heavy_is_imported(store):
         "train.prepare_run = stop\n"
         "sys.exit(run(['train', '--profile', 'smoke']))\n"
     )
-    ended = subprocess.run([sys.executable, "-c", code], env=environment(store), capture_output=True, text=True, check=False)
+    command = [sys.executable, "-c", code]
+    ended = subprocess.run(command, env=environment(store), capture_output=True, text=True, check=False)
     assert ended.returncode == 130, ended.stderr
     assert ended.stdout.split() == ["[]", *list_runs(store)]
     assert run_status(store, load_run(store)).state == "dead"
@@ -140,19 +138,19 @@ def test_a_run_killed_at_the_start_is_resumed(cli, monkeypatch):
 
     with monkeypatch.context() as patch:
         patch.setattr("mtquant.cli.train.prepare_run", killed)
-        assert cli("train", *SMALL).code == 130
+        assert cli("train", *SMALL, "--phase", "1").code == 130
     assert load_run(cli.root).units == {}
     assert cli("resume").code == 0
-    assert attempts(cli.root) == dict.fromkeys(UNITS, 1)
+    assert attempts(cli.root) == dict.fromkeys(UNITS[:4], 1)
 
 
 @pytest.mark.parametrize("engine", ["direct", pytest.param("prefect", marks=pytest.mark.slow)])
 def test_a_stop_keeps_everything_and_resume_continues(store, engine):
     (store / "slow-phase1-forex").touch()
     options = [engine if part == "direct" else part for part in SMALL]
-    process = subprocess.Popen(
-        [*DRIVE, "train", *options], env=environment(store), stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
-    )
+    command = [*DRIVE, "train", *options, "--phase", "1"]
+    pipe = subprocess.PIPE
+    process = subprocess.Popen(command, env=environment(store), stdout=pipe, stderr=pipe, text=True)
     wait_for(lambda: list(store.glob("units/phase1-forex-*/checkpoints/0*")))
     wait_for(lambda: len(list(store.glob("units/phase1-*/DONE.json"))) == 2)
     process.send_signal(signal.SIGINT)
@@ -164,7 +162,7 @@ def test_a_stop_keeps_everything_and_resume_continues(store, engine):
     assert run_status(store, record).state == "stopped"
     (store / "slow-phase1-forex").unlink()
     subprocess.run([*DRIVE, "resume"], env=environment(store), check=True, capture_output=True, timeout=120)
-    assert attempts(store) == dict.fromkeys(UNITS, 1) | {"phase1-forex": 2}
+    assert attempts(store) == dict.fromkeys(UNITS[:4], 1) | {"phase1-forex": 2}
 
 
 def test_a_killed_command_line_leaves_no_trainer(store):
@@ -180,10 +178,13 @@ def test_a_killed_command_line_leaves_no_trainer(store):
 
 def test_two_at_once_the_second_says_who_holds_it(cli):
     (cli.root / "slow-phase1-forex").touch()
-    first = subprocess.Popen([*DRIVE, "train", *SMALL], env=environment(cli.root), stdout=subprocess.DEVNULL)
+    command = [*DRIVE, "train", *SMALL, "--phase", "1"]
+    first = subprocess.Popen(command, env=environment(cli.root), stdout=subprocess.DEVNULL)
     wait_for(lambda: list(cli.root.glob("units/phase1-forex-*/checkpoints/0*")))
-    ended = cli("train", *SMALL, "--phase", "1")
-    assert ended.code == 6
-    assert "held by pid" in ended.err
+    for second in (("train", *SMALL, "--phase", "1"), ("resume",)):
+        ended = cli(*second)
+        assert ended.code == 6
+        assert "held by pid" in ended.err
+        assert len(list_runs(cli.root)) == 1
     (cli.root / "slow-phase1-forex").unlink()
     assert first.wait(timeout=60) == 0

@@ -165,10 +165,7 @@ def test_a_wrong_override_is_named(overrides, names):
 @pytest.mark.parametrize(
     ("text", "names"),
     [
-        (
-            "phase1:\n  timestep: 3",
-            ("own.yaml` line 2, `phase1.timestep`", "Did you mean `timesteps`?", "`reward`"),
-        ),
+        ("phase1:\n  timestep: 3", ("own.yaml` line 2, `phase1.timestep`", "Did you mean `timesteps`?", "`reward`")),
         ("pase1: {}", ("`pase1`", "Did you mean `phase1`?")),
         (
             "catalogue: {instruments: {EURUSD: {spread: 1}}}",
@@ -271,7 +268,7 @@ plain = st.recursive(
 )
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=30)
 @given(
     source=texts,
     zone=texts | st.sampled_from(["3e-4", "off", "null", "012", "1_0", "0x1F", "~", "yes", "2020-01-01"]),

@@ -45,8 +45,15 @@ def learner(name: str, spec: PPOSpec = PHASE1.ppo, timesteps: int = 3 * ROLLOUT,
     width = game.layout("forex").width
     env = VecMarketEnv(engine_of(game, spec.n_envs, seed), "forex")
     return ALGORITHMS[name](
-        env, spec, timesteps, mean=np.zeros(width, np.float32), std=np.ones(width, np.float32), clip=10.0, seed=seed,
-        device="cpu", persistence=persistence_of(game.spec.environment),
+        env,
+        spec,
+        timesteps,
+        mean=np.zeros(width, np.float32),
+        std=np.ones(width, np.float32),
+        clip=10.0,
+        seed=seed,
+        device="cpu",
+        persistence=persistence_of(game.spec.environment),
     )
 
 
@@ -89,6 +96,8 @@ def test_captured_state_continues_to_the_last_bit_and_through_a_file(name, tmp_p
     for tensor, array in weights(whole).items():
         np.testing.assert_array_equal(array, weights(other)[tensor], err_msg=tensor)
     assert list(whole.ep_info_buffer) == list(other.ep_info_buffer)
+    for counter in ("num_timesteps", "_n_updates", "_current_progress_remaining"):
+        assert getattr(whole, counter) == getattr(other, counter), counter
 
 
 @pytest.mark.parametrize("name", ALGORITHMS)

@@ -37,7 +37,8 @@ DIALECTS = {
     "chart-export": ["Timestamp,Open,High,Llow,Close,Volume", *lines(TIME, OHLCV, "slash-day")],
     "dukascopy": ["Time,Open,High,Low,Close,Volume", *lines(TIME, OHLCV, "dots")],
     "metatrader": [
-        "DateTime,Open,High,Low,Close,TickVolume,Spread", *(f"{x},9" for x in lines(TIME, OHLCV, "metatrader"))
+        "DateTime,Open,High,Low,Close,TickVolume,Spread",
+        *(f"{x},9" for x in lines(TIME, OHLCV, "metatrader")),
     ],
     "metatrader5": ["<DATE>\t<TIME>\t<OPEN>\t<HIGH>\t<LOW>\t<CLOSE>\t<TICKVOL>\t<VOL>\t<SPREAD>", *mt5(TIME, OHLCV)],
     "metatrader4": [x.replace(" ", ",", 1) for x in lines(TIME, OHLCV, "metatrader")],
@@ -67,9 +68,7 @@ def test_yahoo_with_one_header_and_with_three(tmp_path):
     ]
     one = read_bars(text(tmp_path / "1.csv", "Date,Open,High,Low,Close,Adj Close,Volume", *single), "X")
     head = ["Price,Close,High,Low,Open,Volume", "Ticker,^DJI,^DJI,^DJI,^DJI,^DJI", "Date,,,,,"]
-    rows = [
-        ",".join([d, *(repr(float(v)) for v in row[[3, 1, 2, 0, 4]])]) for d, row in zip(days, ohlcv, strict=True)
-    ]
+    rows = [",".join([d, *(repr(float(v)) for v in row[[3, 1, 2, 0, 4]])]) for d, row in zip(days, ohlcv, strict=True)]
     three = read_bars(text(tmp_path / "3.csv", *head, *rows), "X")
     assert (one.dialect, three.dialect) == ("yahoo", "yahoo-multi-header")
     for bars in (one, three):

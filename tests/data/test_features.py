@@ -29,16 +29,30 @@ def changed_after(market: Market, bar: int, seed: int) -> Market:
     for t in range(bar, len(ohlcv)):
         ohlcv[t][~tradable[t]] = ohlcv[t - 1][~tradable[t]][:, [3, 3, 3, 3, 4]]
     return Market(
-        market.symbols, market.time, ohlcv, tradable, market.history, market.timeframe, market.bars_per_year,
-        market.macro, market.macro_names,
+        market.symbols,
+        market.time,
+        ohlcv,
+        tradable,
+        market.history,
+        market.timeframe,
+        market.bars_per_year,
+        market.macro,
+        market.macro_names,
     )
 
 
 def first_bars(market: Market, bars: int) -> Market:
     """Return the market as it was known at the close of bar `bars` - 1."""
     return Market(
-        market.symbols, market.time[:bars], market.ohlcv[:bars].copy(), market.tradable[:bars].copy(),
-        market.history[:bars], market.timeframe, market.bars_per_year, market.macro[:bars].copy(), market.macro_names,
+        market.symbols,
+        market.time[:bars],
+        market.ohlcv[:bars].copy(),
+        market.tradable[:bars].copy(),
+        market.history[:bars],
+        market.timeframe,
+        market.bars_per_year,
+        market.macro[:bars].copy(),
+        market.macro_names,
     )
 
 
@@ -86,8 +100,13 @@ def test_histories_do_not_see_each_other():
         assert np.array_equal(getattr(whole, name)[:200], getattr(alone, name))
     shifted = np.concatenate([np.arange(200, 400), np.arange(200), np.arange(400, 600)])
     moved = Market(
-        market.symbols, market.time[shifted], market.ohlcv[shifted], market.tradable[shifted], market.history,
-        market.timeframe, market.bars_per_year,
+        market.symbols,
+        market.time[shifted],
+        market.ohlcv[shifted],
+        market.tradable[shifted],
+        market.history,
+        market.timeframe,
+        market.bars_per_year,
     )
     found = rebuild_dataset(whole, moved, splits, FULL)
     for name in BY_BAR:

@@ -21,7 +21,9 @@ def test_a_week_begins_on_monday_at_midnight():
 def test_sessions_open_and_close_on_the_hour():
     hours = {name: [h for h in range(24) if at(MONDAY + h * HOUR)[name]] for name in SESSION_NAMES if "open" in name}
     assert hours == {
-        "tokyo_open": list(range(9)), "london_open": list(range(7, 16)), "new_york_open": list(range(12, 21))
+        "tokyo_open": list(range(9)),
+        "london_open": list(range(7, 16)),
+        "new_york_open": list(range(12, 21)),
     }
 
 

@@ -32,12 +32,30 @@ def test_state_of_eight_instruments_in_three_groups_has_74_numbers():
     rng = Streams(0).rng("eight")
     close = 100.0 * np.cumprod(1 + 0.01 * rng.standard_normal((300, 8)), axis=0)
     ohlcv = np.repeat(close[:, :, None], 5, axis=2)
-    market = Market(INSTRUMENTS, np.arange(300) * 86_400_000_000_000, ohlcv, np.ones((300, 8), bool),
-                    np.zeros(300, int), "D1", 260.0)
+    market = Market(
+        INSTRUMENTS,
+        np.arange(300) * 86_400_000_000_000,
+        ohlcv,
+        np.ones((300, 8), bool),
+        np.zeros(300, int),
+        "D1",
+        260.0,
+    )
     whole = Split("train", ((0, 300),))
-    dataset = Dataset(market, Splits(whole, whole, whole), np.zeros((300, 8, 3), np.float32), ("a", "b", "c"), (0,),
-                      np.zeros(3), np.ones(3), 0.01 * close, np.eye(8), np.zeros((300, 5), np.float32),
-                      tuple("abcde"), False)
+    dataset = Dataset(
+        market,
+        Splits(whole, whole, whole),
+        np.zeros((300, 8, 3), np.float32),
+        ("a", "b", "c"),
+        (0,),
+        np.zeros(3),
+        np.ones(3),
+        0.01 * close,
+        np.eye(8),
+        np.zeros((300, 5), np.float32),
+        tuple("abcde"),
+        False,
+    )
     game = JointGame(dataset, PipelineSpec(catalogue=InstrumentsSpec(instruments=catalogue)), context=True, joint=True)
     assert game.layout(META).width == 74
     assert dict(game.layout(META).blocks) == {"portfolio": 32, "correlations": 28, "specialists": 9, "macro": 5}
@@ -163,27 +181,31 @@ def test_without_context_phase_2_shows_specialists_what_phase_1_showed_them():
     assert joined.layout("forex").width == 2 * single.layout("forex").width
 
 
-def test_context_shows_budget_signals_of_others_identity_and_macro():
+def remainder(signals: np.ndarray, rho: np.ndarray, k: int, known: list[int]) -> np.ndarray:
+    """Return `[N, S]` what the signals of `known` do not predict of those of `k`, at unit variance."""
+    others = [j for j in known if j != k]
+    beta = np.linalg.solve(rho[np.ix_(others, others)], rho[others, k])
+    explained = rho[others, k] @ beta
+    return (signals[:, k] - np.einsum("j,njs->ns", beta, signals[:, others])) / np.sqrt(1.0 - explained)
+
+
+def test_context_shows_budget_remainders_of_signals_and_macro():
     game = joint()
     layout, dataset = game.view.layout, game.dataset
-    columns = list(dataset.signal_columns)
     for engine, _ in steps_of(game, bars=12):
         memory, t = engine.table.memory, engine.sim.state.t
-        forex = engine.observe("forex").reshape(6, 2, layout.width)
-        for place, (k, peer) in enumerate([(0, 1), (1, 0)]):
-            seen = {name: forex[:, place, layout.slice(name)] for name, _ in layout.blocks}
-            np.testing.assert_allclose(seen["goal"][:, 0], memory["budgets"][:, 0] - 1.0, rtol=1e-6, atol=1e-6)
-            assert (seen["phase"] == 1.0).all()
-            rho = dataset.correlation[k]
-            beside = dataset.features[t, peer][:, columns] * rho[peer]
-            beside = np.concatenate([beside, np.full((6, 1), rho[peer])], axis=1)
-            np.testing.assert_allclose(seen["peers"], beside, rtol=1e-5, atol=1e-6)
-            across = sum(dataset.features[t, j][:, columns] * rho[j] for j in (2, 3))
-            np.testing.assert_allclose(seen["others"], across, rtol=1e-5, atol=1e-6)
-            np.testing.assert_array_equal(seen["identity"], np.tile(np.eye(2)[place], (6, 1)))
-            np.testing.assert_array_equal(seen["macro"], dataset.macro[t])
-        lonely = engine.observe("equity")
-        assert (lonely[:, layout.slice("peers")] == 0.0).all(), "a group of one has no peers to see"
+        signals = dataset.features[t][:, :, list(dataset.signal_columns)].astype(np.float64)
+        for group, members in (("forex", [0, 1]), ("commodities", [2]), ("equity", [3])):
+            block = engine.observe(group).reshape(6, len(members), layout.width)
+            for place, k in enumerate(members):
+                seen = {name: block[:, place, layout.slice(name)] for name, _ in layout.blocks}
+                budget = memory["budgets"][:, game.group_of[k]]
+                np.testing.assert_allclose(seen["goal"][:, 0], budget - 1.0, rtol=1e-6, atol=1e-6)
+                assert (seen["phase"] == 1.0).all()
+                for name, known in (("group_remainder", members), ("market_remainder", [0, 1, 2, 3])):
+                    expected = remainder(signals, dataset.correlation, k, known)
+                    np.testing.assert_allclose(seen[name], expected, rtol=1e-4, atol=1e-5)
+                np.testing.assert_array_equal(seen["macro"], dataset.macro[t])
 
 
 def test_stop_loss_of_phase_3_is_that_of_the_joint_setting():

@@ -77,7 +77,7 @@ def test_no_row_ever_leaves_its_split_or_history(name):
     game = MADE[name](dataset, tiny_spec())
     engine = engine_of(game, 32)
     engine.begin(stagger=True)
-    (start, stop), = dataset.splits.train.segments
+    ((start, stop),) = dataset.splits.train.segments
     for _ in range(200):
         outcome = engine.advance()
         t = np.asarray(engine.sim.state.t)

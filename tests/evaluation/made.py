@@ -69,13 +69,24 @@ def made_result(
     clock = (np.arange(bars)[:, None] + 10_000) * DAY + np.zeros((1, passes), dtype=np.int64)
     budgets = rng.dirichlet(np.ones(len(GROUPS)), size=(bars, passes)) * 2.0 if meta else None
     return BacktestResult(
-        name=name, symbols=SYMBOLS, groups=GROUPS, group_of=GROUP_OF, time=clock,
-        bar=np.arange(bars)[:, None] + np.zeros((1, passes), dtype=np.int64), alive=alive, equity=equity,
-        gross=gross, cost=cost, exposure=exposure, trade=trade,
-        value_at_risk=1.645 * UNIT_RISK * np.sqrt(variance), projection=projection,
+        name=name,
+        symbols=SYMBOLS,
+        groups=GROUPS,
+        group_of=GROUP_OF,
+        time=clock,
+        bar=np.arange(bars)[:, None] + np.zeros((1, passes), dtype=np.int64),
+        alive=alive,
+        equity=equity,
+        gross=gross,
+        cost=cost,
+        exposure=exposure,
+        trade=trade,
+        value_at_risk=1.645 * UNIT_RISK * np.sqrt(variance),
+        projection=projection,
         breaker=(rng.random((bars, passes)) < 0.01).astype(np.int64) * alive,
         stops=(rng.random((bars, passes)) < 0.02).astype(np.int64) * alive,
-        bars_per_year=BARS_PER_YEAR, budgets=budgets,
+        bars_per_year=BARS_PER_YEAR,
+        budgets=budgets,
         appetite=rng.random((bars, passes)) if meta else None,
     )
 
@@ -85,16 +96,25 @@ def made_share(phase: int, rng: np.random.Generator, group: str = "") -> ShareRo
     a, b, c, u = rng.uniform(0.3, 0.99, 4)
     return ShareRow(
         f"Phase {phase}" + (f", {group}" if group else ""),
-        Interval(0.1 * u, 0.09 * u, 0.11 * u), Interval(a, a - 0.02, a + 0.02),
-        "the best known allocation of these specialists", 0.1 * u / a,
-        bound=None if group else Interval(b, b - 0.02, b + 0.02), bound_utility=None if group else 0.1 * u / b,
+        Interval(0.1 * u, 0.09 * u, 0.11 * u),
+        Interval(a, a - 0.02, a + 0.02),
+        "the best known allocation of these specialists",
+        0.1 * u / a,
+        bound=None if group else Interval(b, b - 0.02, b + 0.02),
+        bound_utility=None if group else 0.1 * u / b,
         captured=Interval(c, c - 0.03, c + 0.03) if phase > 1 else None,
-        previous="equal allocation" if phase > 1 else "", phase=phase,
+        previous="equal allocation" if phase > 1 else "",
+        phase=phase,
     )
 
 
 def made_content(
-    seed: int = 0, *, planted: bool = True, bars: int = 300, passes: int = 2, samples: int = 40,
+    seed: int = 0,
+    *,
+    planted: bool = True,
+    bars: int = 300,
+    passes: int = 2,
+    samples: int = 40,
     edges: tuple[float, float, float] = (0.03, 0.06, 0.09),
 ) -> ReportContent:
     """Return a whole report about backtests of random numbers."""
@@ -103,8 +123,10 @@ def made_content(
         made_result(f"phase{p}", seed + p, edge=edge, bars=bars, passes=passes, meta=p > 1)
         for p, edge in zip((1, 2, 3), edges, strict=True)
     ]
-    others = [made_result(n, seed + 10 + i, edge=0.0, bars=bars, passes=passes)
-              for i, n in enumerate(("buy_and_hold", "momentum", "random"))]
+    others = [
+        made_result(n, seed + 10 + i, edge=0.0, bars=bars, passes=passes)
+        for i, n in enumerate(("buy_and_hold", "momentum", "random"))
+    ]
     others.append(made_result("flat", 0, size=0.0, bars=bars, passes=passes))
     assessor = Assessor([*made, *others], made_measuring(), Streams(seed), samples=samples)
     titles = ("Phase 1: specialists, equal budgets", "Phase 2: learned allocation", "Phase 3: joint fine-tuning")
@@ -118,14 +140,19 @@ def made_content(
         run_id=f"2031-02-03-abc{seed}",
         command=f"mtquant train --profile default seed={seed}",
         market=MarketNote(
-            "embedded" if planted else "data/raw", planted, "D1", "test", "planted" if planted else "realistic",
-            {s: f"generated, digest {i:08x}" for i, s in enumerate(SYMBOLS)}, ("XAUUSD: 3 bars without volume",),
+            "embedded" if planted else "data/raw",
+            planted,
+            "D1",
+            "test",
+            "planted" if planted else "realistic",
+            {s: f"generated, digest {i:08x}" for i, s in enumerate(SYMBOLS)},
+            ("XAUUSD: 3 bars without volume",),
         ),
         phases=phases,
         baselines=tuple(assessor.assess(r, title=r.name.replace("_", " "), note="A rule of thumb.") for r in others),
-        shares=(
-            *(made_share(1, rng, group) for group in GROUPS), *(made_share(p, rng) for p in (2, 3))
-        ) if planted else (),
+        shares=(*(made_share(1, rng, group) for group in GROUPS), *(made_share(p, rng) for p in (2, 3)))
+        if planted
+        else (),
         promotions=(assessor.promotion(phases[1], phases[0]), assessor.promotion(phases[2], phases[1])),
         targets=judge(documented_targets(), measured_by_phase(phases)),
         curves=tuple(

@@ -35,7 +35,10 @@ def with_bars(dataset: Dataset, ohlcv: Float, volatility: Float) -> Dataset:
         old.symbols, old.time[:bars], ohlcv, old.tradable[:bars], old.history[:bars], old.timeframe, old.bars_per_year
     )
     return replace(
-        dataset, market=market, point_volatility=volatility, features=dataset.features[:bars].copy(),
+        dataset,
+        market=market,
+        point_volatility=volatility,
+        features=dataset.features[:bars].copy(),
         macro=dataset.macro[:bars].copy(),
     )
 

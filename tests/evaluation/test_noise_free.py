@@ -45,9 +45,23 @@ def result_of(book: Float, planted: Planted) -> BacktestResult:
     shape, truth = bars.shape, planted.truth
     none, one = np.zeros((*shape, len(truth.symbols))), np.ones(shape, dtype=bool)
     return BacktestResult(
-        "book", truth.symbols, truth.groups, truth.group_of, planted.market.time[bars + 1], bars, one,
-        np.ones((shape[0] + 1, shape[1])), none, none, book[bars], changes(planted.market, book)[bars],
-        np.zeros(shape), np.zeros(shape), np.zeros(shape, dtype=int), np.zeros(shape, dtype=int), 260.0,
+        "book",
+        truth.symbols,
+        truth.groups,
+        truth.group_of,
+        planted.market.time[bars + 1],
+        bars,
+        one,
+        np.ones((shape[0] + 1, shape[1])),
+        none,
+        none,
+        book[bars],
+        changes(planted.market, book)[bars],
+        np.zeros(shape),
+        np.zeros(shape),
+        np.zeros(shape, dtype=int),
+        np.zeros(shape, dtype=int),
+        260.0,
     )
 
 

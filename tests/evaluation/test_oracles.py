@@ -8,12 +8,7 @@ import pytest
 from mtquant.context import Streams
 from mtquant.errors import ConfigError
 from mtquant.evaluation.oracles.books import Moments, book_moments, follow
-from mtquant.evaluation.oracles.budgets import (
-    best_budgets,
-    constant_budgets,
-    decided_budgets,
-    non_negative_optimum,
-)
+from mtquant.evaluation.oracles.budgets import best_budgets, constant_budgets, decided_budgets, non_negative_optimum
 from mtquant.evaluation.oracles.noise_free import NoiseFreeScore, score_book, share
 from mtquant.evaluation.oracles.policies import (
     ORACLES,
@@ -58,8 +53,13 @@ def scores(paths: Planted, fitted: Planted) -> dict[str, NoiseFreeScore]:
 
 
 TABLE = {
-    "phase1": (0.0302, 1.77), "equal": (0.0529, 1.85), "static": (0.0562, 1.91), "phase2": (0.0738, 2.18),
-    "joint-groups": (0.1039, 2.59), "joint-blind": (0.0844, 2.35), "joint": (0.1130, 2.71),
+    "phase1": (0.0302, 1.77),
+    "equal": (0.0529, 1.85),
+    "static": (0.0562, 1.91),
+    "phase2": (0.0738, 2.18),
+    "joint-groups": (0.1039, 2.59),
+    "joint-blind": (0.0844, 2.35),
+    "joint": (0.1130, 2.71),
     "full-information": (0.1265, 2.87),
 }
 
@@ -155,7 +155,9 @@ def test_simulated_moments_agree_with_the_exact_ones(fitted):
 
 
 def test_the_test_split_fits_nothing():
-    planted = build_planted("embedded", {"train_histories": 2, "validation_histories": 1, "test_histories": 1}, Streams(8))
+    planted = build_planted(
+        "embedded", {"train_histories": 2, "validation_histories": 1, "test_histories": 1}, Streams(8)
+    )
     book = follow(phase1(planted), planted.market, WARMUP)
     test = planted.splits.test.mask(len(book))
     spoiled = np.where(test[:, None], -book, book)
@@ -191,10 +193,15 @@ def test_aims_do_not_look_ahead(name, fitted):
 
 
 def test_policies_read_prices_and_macro_columns_only(paths, fitted):
-    blind = replace(paths, truth=replace(
-        paths.truth, alpha=np.zeros_like(paths.truth.alpha), regime=np.zeros_like(paths.truth.regime),
-        posterior=np.full_like(paths.truth.posterior, 1 / 3),
-    ))
+    blind = replace(
+        paths,
+        truth=replace(
+            paths.truth,
+            alpha=np.zeros_like(paths.truth.alpha),
+            regime=np.zeros_like(paths.truth.regime),
+            posterior=np.full_like(paths.truth.posterior, 1 / 3),
+        ),
+    )
     for name in ("phase1", "equal", "static", "phase2", "joint", "joint-groups", "joint-blind"):
         left, right = build_oracle(name, paths, fitted), build_oracle(name, blind, fitted)
         assert np.array_equal(left.aims, right.aims)
@@ -210,8 +217,12 @@ def test_a_row_does_not_depend_on_the_others(paths):
 
 
 def test_factor_markets_reach_their_closed_form():
-    planted = build_planted("gp-joint", {"train_histories": 0, "validation_histories": 0, "test_histories": 60},
-                            Streams(1), ("EURUSD", "XAUUSD", "SPX500"))
+    planted = build_planted(
+        "gp-joint",
+        {"train_histories": 0, "validation_histories": 0, "test_histories": 60},
+        Streams(1),
+        ("EURUSD", "XAUUSD", "SPX500"),
+    )
     params = planted.truth.params
     arguments = (params.loadings, params.phi, planted.objective.g, planted.objective.impact)
     alone, together = (score(build_oracle(name, planted), planted) for name in ("phase1", "joint"))

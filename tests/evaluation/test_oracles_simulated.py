@@ -37,8 +37,18 @@ def simulate(policy: PartialAdjustment, planted: Planted) -> BacktestResult:
     market, truth = planted.market, planted.truth
     bars, count = market.close.shape
     dataset = Dataset(
-        market, planted.splits, np.zeros((bars, count, 1), dtype=np.float32), ("none",), (0,), np.zeros(1), np.ones(1),
-        truth.volatility * market.close, truth.correlation, np.zeros((bars, 5), dtype=np.float32), tuple("abcde"), True,
+        market,
+        planted.splits,
+        np.zeros((bars, count, 1), dtype=np.float32),
+        ("none",),
+        (0,),
+        np.zeros(1),
+        np.ones(1),
+        truth.volatility * market.close,
+        truth.correlation,
+        np.zeros((bars, 5), dtype=np.float32),
+        tuple("abcde"),
+        True,
     )
     return backtest(PortfolioGame(dataset, spec), planted.splits.test, {AGENT: policy}, "reference")
 

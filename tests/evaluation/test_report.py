@@ -255,9 +255,16 @@ def test_an_unknown_gain_promotes_nobody() -> None:
 
 def test_the_share_in_a_sentence() -> None:
     row = ShareRow(
-        "Phase 2", Interval(0.071, 0.07, 0.072), Interval(0.974, 0.96, 0.99),
-        "the best known allocation of these specialists", 0.0729, bound=Interval(0.561, 0.55, 0.57),
-        bound_utility=0.1265, captured=Interval(0.906, 0.88, 0.93), previous="equal allocation", phase=2,
+        "Phase 2",
+        Interval(0.071, 0.07, 0.072),
+        Interval(0.974, 0.96, 0.99),
+        "the best known allocation of these specialists",
+        0.0729,
+        bound=Interval(0.561, 0.55, 0.57),
+        bound_utility=0.1265,
+        captured=Interval(0.906, 0.88, 0.93),
+        previous="equal allocation",
+        phase=2,
     )
     assert share_sentence(row) == (
         "Phase 2 earns 0.0710 per bar, 97 % of what the best known allocation of these specialists earns and 56 % of "

@@ -54,8 +54,10 @@ def test_the_sharpe_interval_matches_its_standard_error() -> None:
 
 def test_passes_are_drawn_apart() -> None:
     lengths = (30, 50)
-    passes = [np.full((length, 1), float(number)) + 1e-3 * rng().standard_normal((length, 1))
-              for number, length in enumerate(lengths)]
+    passes = [
+        np.full((length, 1), float(number)) + 1e-3 * rng().standard_normal((length, 1))
+        for number, length in enumerate(lengths)
+    ]
 
     def statistic(drawn: list[Float]) -> Float:
         assert [len(p) for p in drawn] == list(lengths)

@@ -163,9 +163,7 @@ def test_who_was_ruined_early_is_flat_afterwards() -> None:
     assert found["sharpe"] == pytest.approx(float(metrics.sharpe(padded.T.ravel(), BARS_PER_YEAR)))
     assert found["passes_ruined"] == 2.0
     assessor = Assessor([whole, ruined], made_measuring(), Streams(0), samples=30)
-    gain = assessor.promotion(
-        assessor.assess(whole, title="whole"), assessor.assess(ruined, title="ruined")
-    ).gain
+    gain = assessor.promotion(assessor.assess(whole, title="whole"), assessor.assess(ruined, title="ruined")).gain
     difference = summarise(whole, made_measuring())["utility"] - found["utility"]
     assert gain.value == pytest.approx(difference * UNIT_RISK * BARS_PER_YEAR)
 

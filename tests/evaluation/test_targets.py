@@ -40,14 +40,17 @@ def test_an_unknown_interval_decides_nothing(value: float) -> None:
 def test_the_table_is_the_documents() -> None:
     table = {(t.measure, t.phase): (t.comparison, t.threshold) for t in documented_targets()}
     rows = {
-        "sharpe": (">", (1.5, 1.8, 2.0, 2.0)), "max_drawdown": ("<", (0.20, 0.18, 0.15, 0.15)),
+        "sharpe": (">", (1.5, 1.8, 2.0, 2.0)),
+        "max_drawdown": ("<", (0.20, 0.18, 0.15, 0.15)),
         "win_rate": (">", (0.55, 0.60, 0.65, 0.60)),
     }
     for measure, (comparison, thresholds) in rows.items():
         for phase, threshold in zip((1, 2, 3, FINAL), thresholds, strict=True):
             assert table.pop((measure, phase)) == (comparison, threshold)
     assert table == {
-        ("var_compliance", 2): (">", 0.95), ("var_compliance", 3): (">", 0.98), ("var_compliance", FINAL): (">=", 1.0),
+        ("var_compliance", 2): (">", 0.95),
+        ("var_compliance", 3): (">", 0.98),
+        ("var_compliance", FINAL): (">=", 1.0),
     }
 
 
@@ -55,7 +58,10 @@ def test_settings_move_the_last_column_only() -> None:
     moved = set(documented_targets(1.1, 0.3)) ^ set(documented_targets())
     assert {t.phase for t in moved} == {FINAL}
     assert {(t.measure, t.threshold) for t in moved} == {
-        ("sharpe", 1.1), ("sharpe", 2.0), ("max_drawdown", 0.3), ("max_drawdown", 0.15)
+        ("sharpe", 1.1),
+        ("sharpe", 2.0),
+        ("max_drawdown", 0.3),
+        ("max_drawdown", 0.15),
     }
 
 

@@ -54,7 +54,7 @@ class Flows:
     def states(self, run: PreparedRun) -> tuple[str, dict[str, str]]:
         """Return the state of the flow run, and of its tasks by name, as Prefect shows them."""
         with sqlite3.connect(self.root / "prefect" / "prefect.db") as database:
-            (flow, state), = database.execute(
+            ((flow, state),) = database.execute(
                 "select id, state_name from flow_run where name = ?", (run.record.run_id,)
             ).fetchall()
             tasks = database.execute("select name, state_name from task_run where flow_run_id = ?", (flow,)).fetchall()
@@ -67,7 +67,9 @@ def prefect_template(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("prefect") / "prefect"
     folder.mkdir()
     environment = os.environ | {
-        "PREFECT_HOME": str(folder), "PREFECT_SERVER_ANALYTICS_ENABLED": "false", "DO_NOT_TRACK": "true",
+        "PREFECT_HOME": str(folder),
+        "PREFECT_SERVER_ANALYTICS_ENABLED": "false",
+        "DO_NOT_TRACK": "true",
     }
     command = [sys.executable, "-m", "prefect", "server", "database", "upgrade", "-y"]
     subprocess.run(command, env=environment, check=True, capture_output=True)

@@ -16,8 +16,15 @@ from tests.flows.conftest import REPOSITORY
 from tests.flows.drive import COMMAND
 
 UNITS = (
-    "dataset-market", "phase1-forex", "phase1-commodities", "phase1-equity", "phase2-meta", "phase3-joint",
-    "phase3-no-peers", "evaluate-report", "export-onnx",
+    "dataset-market",
+    "phase1-forex",
+    "phase1-commodities",
+    "phase1-equity",
+    "phase2-meta",
+    "phase3-joint",
+    "phase3-no-peers",
+    "evaluate-report",
+    "export-onnx",
 )
 
 

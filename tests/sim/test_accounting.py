@@ -80,8 +80,7 @@ def test_higher_costs_never_leave_more_equity(seed, scale):
     sim = MarketSim(dataset, spec, rows=2, slots=4)
     slots = np.tile(np.arange(4), (2, 1))
     sim.reset(
-        np.ones(2, dtype=bool),
-        Episode(np.full(2, 20), np.full(2, 150), slots, np.array([1.0, scale]), np.ones(2)),
+        np.ones(2, dtype=bool), Episode(np.full(2, 20), np.full(2, 150), slots, np.array([1.0, scale]), np.ones(2))
     )
     for target in actions:
         # the same units are traded in both rows: exposures are relative to each row's equity

@@ -154,8 +154,18 @@ def path_dataset(closes: list[float], tradable: list[bool] | None = None) -> Dat
     market = Market(SYMBOLS, np.arange(bars) * HOUR, ohlcv, open_, np.zeros(bars, int), "H1", 260.0)
     whole = Split("train", ((0, bars),))
     return Dataset(
-        market, Splits(whole, whole, whole), np.zeros((bars, 4, 2), np.float32), ("a", "b"), (0,), np.zeros(2),
-        np.ones(2), np.full((bars, 4), 1.0), np.eye(4), np.zeros((bars, 5), np.float32), tuple("abcde"), False,
+        market,
+        Splits(whole, whole, whole),
+        np.zeros((bars, 4, 2), np.float32),
+        ("a", "b"),
+        (0,),
+        np.zeros(2),
+        np.ones(2),
+        np.full((bars, 4), 1.0),
+        np.eye(4),
+        np.zeros((bars, 5), np.float32),
+        tuple("abcde"),
+        False,
     )
 
 
@@ -258,9 +268,7 @@ def test_value_at_risk_before_the_fact_is_never_above_its_limit(missing):
     dataset = tiny_dataset(2, missing=missing)
     game = PortfolioGame(dataset, tiny_spec())
     rng = Streams(0).rng("wild")
-    result = backtest(
-        game, dataset.splits.train, {AGENT: lambda seen: rng.uniform(-6, 6, (len(seen), 4))}, "wild"
-    )
+    result = backtest(game, dataset.splits.train, {AGENT: lambda seen: rng.uniform(-6, 6, (len(seen), 4))}, "wild")
     tradable = dataset.market.tradable[result.bar + 1].all(axis=-1) & result.alive
     assert tradable.any()
     assert (result.value_at_risk[tradable] <= 0.02 * (1 + 1e-9)).all()

@@ -4,14 +4,7 @@ import numpy as np
 import pytest
 
 from mtquant.synthetic.catalogue import GROUPS, SYMBOLS, shock_correlation
-from mtquant.synthetic.closed_form import (
-    adjustment,
-    factor_aim,
-    factor_value,
-    joint_factor_value,
-    joint_gain,
-    modes,
-)
+from mtquant.synthetic.closed_form import adjustment, factor_aim, factor_value, joint_factor_value, joint_gain, modes
 from mtquant.synthetic.embedded import EmbeddedParams
 from mtquant.synthetic.jump_linear import (
     LinearPolicy,

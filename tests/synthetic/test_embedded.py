@@ -36,8 +36,11 @@ def part(planted: Planted, split: str) -> tuple[Float, ...]:
     inside = planted.splits[split].mask(len(planted.market.time))
     truth = planted.truth
     return (
-        planted.market.ohlcv[inside], planted.market.macro[inside], truth.alpha[inside],
-        truth.regime[inside], truth.posterior[inside],
+        planted.market.ohlcv[inside],
+        planted.market.macro[inside],
+        truth.alpha[inside],
+        truth.regime[inside],
+        truth.posterior[inside],
     )
 
 
@@ -160,8 +163,15 @@ def test_signals_and_posterior_are_causal(small):
     market = small.market
     cut = 400
     head = Market(
-        market.symbols, market.time[:cut], np.array(market.ohlcv[:cut]), np.array(market.tradable[:cut]),
-        market.history[:cut], "D1", 260.0, np.array(market.macro[:cut]), market.macro_names,
+        market.symbols,
+        market.time[:cut],
+        np.array(market.ohlcv[:cut]),
+        np.array(market.tradable[:cut]),
+        market.history[:cut],
+        "D1",
+        260.0,
+        np.array(market.macro[:cut]),
+        market.macro_names,
     )
     volatility = small.truth.volatility
     whole = signals_from_closes(market, volatility, SMALL)

@@ -12,12 +12,21 @@ from mtquant.store.snapshot import Snapshot
 from mtquant.store.units import Unit, UnitSpec
 
 UNITS = (
-    UnitSpec("phase1-forex", "phase1", "forex", {
-        "config": {
-            "phase1": {"ppo": {"gamma": 0.9, "actor_hidden": [64, 64]}}, "instruments": {"EURUSD": {"group": "forex"}},
+    UnitSpec(
+        "phase1-forex",
+        "phase1",
+        "forex",
+        {
+            "config": {
+                "phase1": {"ppo": {"gamma": 0.9, "actor_hidden": [64, 64]}},
+                "instruments": {"EURUSD": {"group": "forex"}},
+            },
+            "data": {"EURUSD": "abc", "clock": "def"},
+            "seed": 3,
         },
-        "data": {"EURUSD": "abc", "clock": "def"}, "seed": 3,
-    }, (), 100),
+        (),
+        100,
+    ),
     UnitSpec("phase1-equity", "phase1", "equity", {"config": {}, "seed": 3}, (), 100),
     UnitSpec("evaluate-report", "evaluate", "report", {"config": {}, "seed": 3}, ("phase1-forex",), 1),
 )

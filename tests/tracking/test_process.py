@@ -57,8 +57,7 @@ def test_a_tracker_that_is_down_leaves_everything_pending(root, record, monkeypa
 
 
 @pytest.mark.parametrize(
-    ("uri", "shown"),
-    [("http://me:word@host:5000/x", "http://host:5000/x"), ("sqlite:////a/b.db", "sqlite:////a/b.db")],
+    ("uri", "shown"), [("http://me:word@host:5000/x", "http://host:5000/x"), ("sqlite:////a/b.db", "sqlite:////a/b.db")]
 )
 def test_addresses_are_kept_without_passwords(uri, shown):
     assert without_secrets(uri) == shown

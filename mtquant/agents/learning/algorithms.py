@@ -9,6 +9,7 @@ import torch
 from stable_baselines3 import PPO
 from stable_baselines3.common.policies import ActorCriticPolicy
 
+from mtquant.agents.learning.noise import QuietRolloutBuffer
 from mtquant.agents.learning.state import (
     Parts,
     capture_module,
@@ -18,11 +19,11 @@ from mtquant.agents.learning.state import (
     restore_optimizer,
     restore_rng,
 )
-from mtquant.agents.learning.noise import QuietRolloutBuffer
 from mtquant.agents.policy import policy_arguments
 from mtquant.config.agents import EnvironmentSpec, PPOSpec
+from mtquant.envs.spaces import Normaliser
 from mtquant.envs.vec_env import VecMarketEnv
-from mtquant.types import Array, Float32
+from mtquant.types import Array
 
 
 def rollouts_of(timesteps: int, spec: PPOSpec) -> int:
@@ -36,8 +37,14 @@ def persistence_of(spec: EnvironmentSpec) -> tuple[float, ...]:
 
 
 def build_ppo(
-    env: VecMarketEnv, spec: PPOSpec, timesteps: int, *, mean: Float32, std: Float32, clip: float, seed: int, device: str,
+    env: VecMarketEnv,
+    spec: PPOSpec,
+    timesteps: int,
+    *,
+    normaliser: Normaliser,
     persistence: tuple[float, ...],
+    seed: int,
+    device: str,
 ) -> PPO:
     """Return SB3's PPO over `env`.
 
@@ -70,8 +77,11 @@ def build_ppo(
         vf_coef=spec.vf_coef,
         max_grad_norm=spec.max_grad_norm,
         policy_kwargs=policy_arguments(
-            mean, std, clip=clip, actor_hidden=spec.actor_hidden, critic_hidden=spec.critic_hidden,
-            log_std_init=spec.log_std_init, weight_decay=spec.weight_decay
+            normaliser,
+            actor_hidden=spec.actor_hidden,
+            critic_hidden=spec.critic_hidden,
+            log_std_init=spec.log_std_init,
+            weight_decay=spec.weight_decay,
         ),
         seed=seed,
         device=device,

@@ -11,13 +11,7 @@ from torch import Tensor, nn
 from mtquant.agents.learning.critic import CentralCritic
 from mtquant.agents.learning.gradient_coordination import GradientCoordinationSystem
 from mtquant.agents.learning.ppo import advantages, noise_variates, normalise, ppo_losses, surrogate, without_noise
-from mtquant.agents.learning.state import (
-    Parts,
-    capture_module,
-    capture_optimizer,
-    restore_module,
-    restore_optimizer,
-)
+from mtquant.agents.learning.state import Parts, capture_module, capture_optimizer, restore_module, restore_optimizer
 from mtquant.types import Array, Bool, Float32
 
 HUBER_DELTA = 10.0
@@ -75,6 +69,16 @@ class UpdateSettings(NamedTuple):
     critic_only: bool
 
 
+class Discounting(NamedTuple):
+    """How rewards of later steps count."""
+
+    gamma: float
+    lam: float
+    """Lambda of generalised advantage estimation."""
+    persistence: tuple[float, ...]
+    """Shares of a position that last from step to step (`noise_variates`)."""
+
+
 class JointLearner:
     """One agent: policy, centralised critic, optimisers; `streams` reward streams.
 
@@ -83,14 +87,23 @@ class JointLearner:
     """
 
     def __init__(
-        self, name: str, policy: ActorCriticPolicy, critic: CentralCritic, coordination: GradientCoordinationSystem, *,
-        streams: int, per_row: int, persistence: Sequence[float], gamma: float, lam: float, weight_decay: float,
+        self,
+        name: str,
+        policy: ActorCriticPolicy,
+        critic: CentralCritic,
+        coordination: GradientCoordinationSystem,
+        *,
+        streams: int,
+        per_row: int,
+        discounting: Discounting,
+        weight_decay: float,
     ) -> None:
         self.name, self.policy, self.critic, self.coordination = name, policy, critic, coordination
-        self.streams, self.per_row, self.gamma, self.lam = streams, per_row, gamma, lam
-        self.persistence = tuple(persistence)
+        self.streams, self.per_row, self.discounting = streams, per_row, discounting
         self.actor_parameters: list[nn.Parameter] = [
-            *policy.mlp_extractor.policy_net.parameters(), *policy.action_net.parameters(), policy.log_std,
+            *policy.mlp_extractor.policy_net.parameters(),
+            *policy.action_net.parameters(),
+            policy.log_std,
         ]
         # biases and the exploration width are not shrunk: a width pulled to 1 would drown the action
         matrices = [p for p in self.actor_parameters if p.ndim > 1]
@@ -133,8 +146,13 @@ class JointLearner:
         """Turn the remembered choices into samples and forget them."""
         value = np.stack([step.value for step in self.steps])
         advantage = advantages(
-            np.stack(self.rewards), value, last_value, np.stack(self.starts), np.repeat(last_done, self.per_row),
-            self.gamma, self.lam,
+            np.stack(self.rewards),
+            value,
+            last_value,
+            np.stack(self.starts),
+            np.repeat(last_done, self.per_row),
+            self.discounting.gamma,
+            self.discounting.lam,
         )
         target = advantage + value
         removed = self._remove_noise(advantage, last_done)
@@ -154,16 +172,21 @@ class JointLearner:
         shock = np.stack([e.shock for e in self.exposed])
         state = np.stack([e.state for e in self.exposed])
         mean = np.stack([step.mean for step in self.steps])[..., None, None]
-        discount = self.gamma * self.lam
+        discount = self.discounting.gamma * self.discounting.lam
         variates = noise_variates(
-            shock, np.concatenate([state, mean * state[..., :1]], axis=-1), np.stack(self.starts),
-            np.repeat(last_done, self.per_row), [discount * share for share in self.persistence],
+            shock,
+            np.concatenate([state, mean * state[..., :1]], axis=-1),
+            np.stack(self.starts),
+            np.repeat(last_done, self.per_row),
+            [discount * share for share in self.discounting.persistence],
         )
         before = float(advantage[..., 0].var())
         advantage[:] = without_noise(advantage, variates)
         return 1.0 - float(advantage[..., 0].var()) / before
 
-    def update(self, rollouts: Sequence[Rollout], settings: UpdateSettings, rates: tuple[float, float]) -> dict[str, float]:
+    def update(
+        self, rollouts: Sequence[Rollout], settings: UpdateSettings, rates: tuple[float, float]
+    ) -> dict[str, float]:
         """Take gradient steps on the samples of `rollouts`; `rates` are the actor's and critic's step sizes."""
         for optimizer, rate in zip((self.actor_optimizer, self.critic_optimizer), rates, strict=True):
             for group in optimizer.param_groups:
@@ -178,7 +201,9 @@ class JointLearner:
                 batch = [part[order[begin : begin + size]] for part in parts]
                 measured.append(self._minibatch(batch, settings))
         names = measured[0].keys()
-        return {n: float(np.nanmean([m[n] for m in measured])) if not _all_nan(measured, n) else float("nan") for n in names}
+        return {
+            n: float(np.nanmean([m[n] for m in measured])) if not _all_nan(measured, n) else float("nan") for n in names
+        }
 
     def _minibatch(self, batch: list[Tensor], settings: UpdateSettings) -> dict[str, float]:
         observation, central, action, old_log_prob, advantage, target = batch
@@ -196,15 +221,22 @@ class JointLearner:
         assert entropy is not None
         main = ppo_losses(log_prob, entropy, old_log_prob, advantage[:, 0], settings.clip_range)
         losses = [main.surrogate] + [
-            surrogate(log_prob, old_log_prob, advantage[:, i], settings.clip_range) for i in range(1, advantage.shape[1])
+            surrogate(log_prob, old_log_prob, advantage[:, i], settings.clip_range)
+            for i in range(1, advantage.shape[1])
         ]
         conflict = self.coordination.coordinate_updates(losses, self.actor_parameters)
         norm = self.coordination.gradient_clipping(self.actor_parameters, settings.max_grad_norm)
         self.actor_optimizer.step()
-        return out | {
-            "policy_loss": float(main.surrogate.detach()), "approx_kl": main.approx_kl,
-            "clip_fraction": main.clip_fraction, "gradient_norm": norm,
-        } | conflict.named()
+        return (
+            out
+            | {
+                "policy_loss": float(main.surrogate.detach()),
+                "approx_kl": main.approx_kl,
+                "clip_fraction": main.clip_fraction,
+                "gradient_norm": norm,
+            }
+            | conflict.named()
+        )
 
     def state_dict(self) -> Parts:
         """Return the learner's state between rollouts."""

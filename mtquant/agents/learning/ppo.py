@@ -68,9 +68,7 @@ def advantages(
     return out
 
 
-def noise_variates(
-    shock: Float32, state: Float32, start: Bool, last_done: Bool, decays: Sequence[float]
-) -> Float32:
+def noise_variates(shock: Float32, state: Float32, start: Bool, last_done: Bool, decays: Sequence[float]) -> Float32:
     """Return `[S, B, q m len(decays)]` products of `state` [S, B, q, m] and decayed sums of later `shock` [S, B, q].
 
     sum_k decay^k shock_{t+k} state_t within the episode, for each of q shocks. Price moves do not depend on actions and `state`

@@ -76,7 +76,7 @@ def restore_rng(arrays: Mapping[str, Array], values: Mapping[str, Any]) -> None:
 
 def seed_everything(seed: int) -> None:
     """Seed the global generators that libraries draw from and ask torch for deterministic algorithms."""
-    random.seed(seed)
+    random.seed(seed)  # noqa: TID251 - libraries draw from it
     np.random.seed(seed)  # noqa: NPY002 - SB3 shuffles minibatches with it
     torch.manual_seed(seed)
     torch.use_deterministic_algorithms(True)

@@ -37,7 +37,9 @@ class Phase1Trainer:
     def create_specialist_environment(self, specialist_name: str, split: str = "train") -> VecMarketEnv:
         """Return the rows a specialist trains on. Raises `ConfigError` for an unknown group."""
         if specialist_name not in self.spec.groups:
-            raise ConfigError(f"Unknown specialist `{specialist_name}`.{did_you_mean(specialist_name, self.spec.groups)}")
+            raise ConfigError(
+                f"Unknown specialist `{specialist_name}`.{did_you_mean(specialist_name, self.spec.groups)}"
+            )
         game = SpecialistGame(self.dataset, self.spec, specialist_name)
         rng = self.handles(specialist_name).streams.rng("phase1", specialist_name, "episodes", split)
         return VecMarketEnv(
@@ -53,18 +55,29 @@ class Phase1Trainer:
         assert isinstance(game, SpecialistGame)
         seed = unit.streams.integer("phase1", specialist_name, "learner")
         seed_everything(seed)
-        mean, std = game.view.normaliser(self.dataset)
         model = build_ppo(
-            env, spec.ppo, spec.timesteps, mean=mean, std=std, clip=self.spec.features.clip, seed=seed,
-            device=self.spec.device, persistence=persistence_of(self.spec.environment),
+            env,
+            spec.ppo,
+            spec.timesteps,
+            normaliser=game.view.normaliser(self.dataset),
+            persistence=persistence_of(self.spec.environment),
+            seed=seed,
+            device=self.spec.device,
         )
         total = rollouts_of(spec.timesteps, spec.ppo) * spec.ppo.n_envs * spec.ppo.n_steps
         callback = UnitCallback(unit)
         with divergence_named("phase1.ppo.learning_rate"):
             model.learn(total, callback=callback)
         bundle = PolicyBundle(
-            specialist_name, game.layout(specialist_name), game.actions(specialist_name),
-            self.spec.members(specialist_name), spec.ppo.actor_hidden, spec.ppo.critic_hidden, self.spec.features.clip, model.policy, True,
+            specialist_name,
+            game.layout(specialist_name),
+            game.actions(specialist_name),
+            self.spec.members(specialist_name),
+            spec.ppo.actor_hidden,
+            spec.ppo.critic_hidden,
+            self.spec.features.clip,
+            model.policy,
+            True,
             {"phase": 1, "timesteps": model.num_timesteps},
         )
         bundle.save(unit.outputs / specialist_name)

@@ -39,8 +39,12 @@ class Phase2Trainer:
     def create_portfolio_environment(self, split: str = "train") -> MetaControllerTrainingEnv:
         """Return the portfolios the meta-controller trains on."""
         return MetaControllerTrainingEnv(
-            self.dataset, self.spec, self.dataset.splits[split], self.specialist_actors(),
-            rows=self.spec.phase2.ppo.n_envs, rng=self.unit.streams.rng("phase2", "episodes", split),
+            self.dataset,
+            self.spec,
+            self.dataset.splits[split],
+            self.specialist_actors(),
+            rows=self.spec.phase2.ppo.n_envs,
+            rng=self.unit.streams.rng("phase2", "episodes", split),
         )
 
     def train(self) -> dict[str, Any]:
@@ -56,10 +60,14 @@ class Phase2Trainer:
         spec = self.spec.phase2
         seed = self.unit.streams.integer("phase2", "learner")
         seed_everything(seed)
-        mean, std = game.meta_view.normaliser()
         model = build_ppo(
-            env, spec.ppo, spec.timesteps, mean=mean, std=std, clip=self.spec.features.clip, seed=seed,
-            device=self.spec.device, persistence=(1.0, 1.0 - spec.budget_smoothing),
+            env,
+            spec.ppo,
+            spec.timesteps,
+            normaliser=game.meta_view.normaliser(),
+            persistence=(1.0, 1.0 - spec.budget_smoothing),
+            seed=seed,
+            device=self.spec.device,
         )
         total = rollouts_of(spec.timesteps, spec.ppo) * spec.ppo.n_envs * spec.ppo.n_steps
         with divergence_named("phase2.ppo.learning_rate"):
@@ -68,8 +76,15 @@ class Phase2Trainer:
         if before != after:
             raise TrainingError("A frozen specialist changed during phase 2; its weights differ before and after.")
         bundle = PolicyBundle(
-            META, game.layout(META), game.actions(META), self.dataset.market.symbols, spec.ppo.actor_hidden, spec.ppo.critic_hidden,
-            self.spec.features.clip, model.policy, False,
+            META,
+            game.layout(META),
+            game.actions(META),
+            self.dataset.market.symbols,
+            spec.ppo.actor_hidden,
+            spec.ppo.critic_hidden,
+            self.spec.features.clip,
+            model.policy,
+            False,
             {"phase": 2, "timesteps": model.num_timesteps, "specialists": after},
         )
         bundle.save(self.unit.outputs / META)

@@ -7,11 +7,11 @@ import numpy as np
 import torch
 
 from mtquant.agents.bundle import PolicyBundle
-from mtquant.agents.learning.algorithms import persistence_of
 from mtquant.agents.learning.aggregators import build_aggregator
+from mtquant.agents.learning.algorithms import persistence_of
 from mtquant.agents.learning.critic import CentralCritic
 from mtquant.agents.learning.gradient_coordination import GradientCoordinationSystem
-from mtquant.agents.learning.joint import Exposed, JointLearner, Rollout, UpdateSettings
+from mtquant.agents.learning.joint import Discounting, Exposed, JointLearner, Rollout, UpdateSettings
 from mtquant.agents.learning.state import capture_rng, restore_rng, seed_everything
 from mtquant.agents.training.curriculum_learning import AdvancedCurriculumLearning
 from mtquant.agents.training.divergence import divergence_named
@@ -119,22 +119,34 @@ class Phase3JointTrainer:
         learners = {}
         for agent, bundle in self.bundles.items():
             meta = agent == META
-            mean, std = game.meta_view.normaliser() if meta else game.view.normaliser(self.dataset)
-            streams = 1 if meta or phase.aggregator["name"] == "portfolio_only" or not phase.gradient_coordination else 2
+            normaliser = game.meta_view.normaliser() if meta else game.view.normaliser(self.dataset)
+            streams = (
+                1 if meta or phase.aggregator["name"] == "portfolio_only" or not phase.gradient_coordination else 2
+            )
             critic = CentralCritic(
-                bundle.layout.space(), mean, std, bundle.clip, 0 if meta else central, bundle.critic_hidden, streams
+                bundle.layout.space(), normaliser, 0 if meta else central, bundle.critic_hidden, streams
             )
             learners[agent] = JointLearner(
-                agent, bundle.policy, critic, GradientCoordinationSystem(aggregator),
-                streams=streams, per_row=1 if meta else len(bundle.instruments),
-                persistence=persistence_of(self.spec.environment),
-                gamma=self.spec.phase2.ppo.gamma if meta else phase.gamma,
-                lam=phase.gae_lambda, weight_decay=0.0 if meta else phase.weight_decay,
+                agent,
+                bundle.policy,
+                critic,
+                GradientCoordinationSystem(aggregator),
+                streams=streams,
+                per_row=1 if meta else len(bundle.instruments),
+                discounting=Discounting(
+                    self.spec.phase2.ppo.gamma if meta else phase.gamma,
+                    phase.gae_lambda,
+                    persistence_of(self.spec.environment),
+                ),
+                weight_decay=0.0 if meta else phase.weight_decay,
             )
         return learners
 
     def _collect(
-        self, env: MultiAgentVecEnv, game: JointGame, learners: dict[str, JointLearner],
+        self,
+        env: MultiAgentVecEnv,
+        game: JointGame,
+        learners: dict[str, JointLearner],
         pending: dict[str, list[Rollout]],
     ) -> dict[str, float]:
         """Play one rollout and add its samples to `pending`."""
@@ -176,7 +188,9 @@ class Phase3JointTrainer:
         if not cut.any():
             return np.zeros((env.rows * learner.per_row, learner.streams), dtype=np.float32)
         value = learner.value(*_inputs(env, game, learner.name))
-        return np.where(np.repeat(cut, learner.per_row)[:, None], learner.gamma * value, 0.0).astype(np.float32)
+        return np.where(np.repeat(cut, learner.per_row)[:, None], learner.discounting.gamma * value, 0.0).astype(
+            np.float32
+        )
 
     def _update(
         self, index: int, learners: dict[str, JointLearner], pending: dict[str, list[Rollout]]
@@ -192,7 +206,10 @@ class Phase3JointTrainer:
             rate = base * remaining * learner.coordination.rates.get(agent, 1.0)
             critic_rate = phase.critic_learning_rate * (0.1 + 0.9 * remaining)
             settings = UpdateSettings(
-                phase.n_epochs, phase.n_minibatches, phase.clip_range, phase.max_grad_norm,
+                phase.n_epochs,
+                phase.n_minibatches,
+                phase.clip_range,
+                phase.max_grad_norm,
                 index < phase.critic_warmup_rollouts,
             )
             explained, removed = pending[agent][-1].explained_variance, pending[agent][-1].noise_removed
@@ -200,7 +217,10 @@ class Phase3JointTrainer:
             pending[agent] = []
             if phase.adaptive_learning_rates and "approx_kl" in found:
                 learner.coordination.adaptive_learning_rates({agent: found["approx_kl"]})
-            metrics |= {f"{agent}/{n}": v for n, v in (found | {"explained_variance": explained, "noise_removed": removed}).items()}
+            metrics |= {
+                f"{agent}/{n}": v
+                for n, v in (found | {"explained_variance": explained, "noise_removed": removed}).items()
+            }
             if not all(bool(torch.isfinite(p).all()) for p in learner.actor_parameters):
                 raise TrainingError(
                     f"Joint training diverged: a weight of `{agent}` is not finite after rollout {index + 1}. "
@@ -209,8 +229,13 @@ class Phase3JointTrainer:
         return metrics
 
     def _boundary(
-        self, step: int, env: MultiAgentVecEnv, learners: dict[str, JointLearner],
-        pending: dict[str, list[Rollout]], *, last: bool,
+        self,
+        step: int,
+        env: MultiAgentVecEnv,
+        learners: dict[str, JointLearner],
+        pending: dict[str, list[Rollout]],
+        *,
+        last: bool,
     ) -> None:
         """Checkpoint when due and nothing waits to be learned from; stop when asked."""
         if last:
@@ -228,7 +253,9 @@ class Phase3JointTrainer:
             more, numbers = capture_rng()
             self.unit.save_checkpoint(step, Snapshot(arrays | more, values | numbers))
         if stopping:
-            where = "a checkpoint was written" if complete else "the rollouts since the last update will be played again"
+            where = (
+                "a checkpoint was written" if complete else "the rollouts since the last update will be played again"
+            )
             raise Preempted(f"Stopped at step {step}; {where}.")
 
     def _resume(self, env: MultiAgentVecEnv, learners: dict[str, JointLearner]) -> int:
@@ -238,7 +265,9 @@ class Phase3JointTrainer:
             return 0
         step, snapshot = found
         arrays, values = snapshot.arrays, snapshot.values
-        env.load_state_dict({n.removeprefix("env."): a for n, a in arrays.items() if n.startswith("env.")}, values["env"])
+        env.load_state_dict(
+            {n.removeprefix("env."): a for n, a in arrays.items() if n.startswith("env.")}, values["env"]
+        )
         self._start = np.array(arrays["start"])
         self.curriculum.load_state_dict(values["curriculum"])
         for learner in learners.values():
@@ -251,9 +280,16 @@ class Phase3JointTrainer:
             learners[agent].policy.set_training_mode(False)
             origin = {"phase": 3, "timesteps": self.total_steps, "peers": self.phase.peers}
             PolicyBundle(
-                agent, bundle.layout, bundle.actions, bundle.instruments, bundle.actor_hidden,
-                bundle.critic_hidden, bundle.clip,
-                learners[agent].policy, bundle.per_instrument, origin,
+                agent,
+                bundle.layout,
+                bundle.actions,
+                bundle.instruments,
+                bundle.actor_hidden,
+                bundle.critic_hidden,
+                bundle.clip,
+                learners[agent].policy,
+                bundle.per_instrument,
+                origin,
             ).save(self.unit.outputs / agent)
 
 

@@ -14,8 +14,8 @@ from mtquant.envs.aec import MarketAECEnv
 from mtquant.envs.engine import GameEngine
 from mtquant.envs.game import MarketGame, Table
 from mtquant.envs.meta_view import PROFIT_DECAY, MetaView
-from mtquant.envs.rewards import build_reward, outcome_of
 from mtquant.envs.multi_agent import MultiAgentVecEnv
+from mtquant.envs.rewards import build_reward, outcome_of
 from mtquant.envs.spaces import ActionMap, BudgetMap, ObservationLayout
 from mtquant.envs.specialist_view import SpecialistView
 from mtquant.sim.kernel import StepResult
@@ -196,7 +196,9 @@ class JointGame(MarketGame):
 class JointTrainingEnv(MarketAECEnv):
     """The joint game of phase 3 as a PettingZoo environment; `batch` gives the N rows that are trained on."""
 
-    def __init__(self, dataset: Dataset, spec: PipelineSpec, split: Split, *, context: bool = True, seed: int = 0) -> None:
+    def __init__(
+        self, dataset: Dataset, spec: PipelineSpec, split: Split, *, context: bool = True, seed: int = 0
+    ) -> None:
         game = JointGame(dataset, spec, context=context, joint=True, reward=spec.phase3.reward)
         super().__init__(game, split, seed)
         self.joint_game = game

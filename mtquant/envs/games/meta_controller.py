@@ -20,8 +20,14 @@ class MetaControllerTrainingEnv(VecMarketEnv):
     """
 
     def __init__(
-        self, dataset: Dataset, spec: PipelineSpec, split: Split, specialists: Mapping[str, ActFn], *,
-        rows: int, rng: np.random.Generator,
+        self,
+        dataset: Dataset,
+        spec: PipelineSpec,
+        split: Split,
+        specialists: Mapping[str, ActFn],
+        *,
+        rows: int,
+        rng: np.random.Generator,
     ) -> None:
         game = JointGame(dataset, spec, context=False, joint=False, reward=spec.phase2.reward)
         super().__init__(GameEngine(game, split, rows, rng), META, specialists, bars=spec.phase2.decision_bars)

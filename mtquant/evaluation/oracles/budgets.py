@@ -47,18 +47,14 @@ def constant_budgets(moments: Moments, objective: Objective, common: bool) -> Fl
     return found
 
 
-def best_budgets(
-    moments: Moments, objective: Objective, belief: Float, transition: Float, decision_bars: int
-) -> Float:
+def best_budgets(moments: Moments, objective: Objective, belief: Float, transition: Float, decision_bars: int) -> Float:
     """Return `[T, G]` the budgets wanted at each bar for the next `decision_bars`, given `belief [T, S]`."""
     ahead = np.mean([np.linalg.matrix_power(transition, k) for k in range(decision_bars)], axis=0)
     expected = belief @ ahead
     return non_negative_optimum(expected @ moments.edge, _quadratic(moments, objective, expected))
 
 
-def decided_budgets(
-    market: Market, wanted: Float, warmup: int, decision_bars: int, smoothing: float
-) -> Float:
+def decided_budgets(market: Market, wanted: Float, warmup: int, decision_bars: int, smoothing: float) -> Float:
     """Return `[T, G]` budgets in force: decided every `decision_bars` after the warm-up, moved part of the way.
 
     A jump of the budgets is a trade, hence the smoothing; the first decision is taken in full.

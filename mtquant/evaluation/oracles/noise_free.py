@@ -77,9 +77,7 @@ def score_result(
     return _score(result.exposure * ratio[slots], result.trade, alpha, alive, truth, np.eye(1))
 
 
-def score_book(
-    book: Float, market: Market, truth: Truth, warmup: int, instrument: int | None = None
-) -> NoiseFreeScore:
+def score_book(book: Float, market: Market, truth: Truth, warmup: int, instrument: int | None = None) -> NoiseFreeScore:
     """Score exposures `[T, K]` decided at each bar; every history is an episode.
 
     With `instrument`, that one's book alone, as if nothing else were held.
