@@ -92,17 +92,14 @@ def learner(setting: Setting, env: VecEnv, ppo: PPOSpec, timesteps: int) -> PPO:
     """Return the learner of phase 1 over `env`; only ours can take the market's noise out of advantages."""
     game, _ = _game(setting)
     spec = setting.spec
-    mean, std = game.view.normaliser(setting.dataset)
     return build_ppo(
         env,  # type: ignore[arg-type]
         ppo,
         timesteps,
-        mean=mean,
-        std=std,
-        clip=spec.features.clip,
+        normaliser=game.view.normaliser(setting.dataset),
+        persistence=persistence_of(spec.environment),
         seed=spec.seed,
         device="cpu",
-        persistence=persistence_of(spec.environment),
     )
 
 

@@ -64,7 +64,8 @@ class SpecialistView:
     def signals_of(self, t: Int, slots: Int) -> Float32:
         """Return `[N, m, S]` the signals of instruments `slots` [N, m] at bars `t` [N]."""
         seen = self.features.take((t[:, None] * self.count + slots).reshape(-1), axis=0)
-        return seen[:, self.signals].reshape(*slots.shape, -1)
+        signals: Float32 = seen[:, self.signals].reshape(*slots.shape, -1)
+        return signals
 
     def alone(self, t: Int, slots: Int, position: Float) -> Float32:
         """Return `[N, m, d]` at bars `t` [N] for instruments `slots` [N, m] holding `position` [N, m]."""

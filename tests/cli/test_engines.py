@@ -70,5 +70,7 @@ def test_a_flow_without_a_word_is_no_success(tmp_path, body):
 
 def test_the_flow_s_own_output_is_kept(tmp_path):
     record = create_run(tmp_path, ["train"], {}, "prefect")
-    run_flow(tmp_path, "print('a wall of text'); append_event(root, run, 'flow-ended', exit_code=0, message='')", record)
+    run_flow(
+        tmp_path, "print('a wall of text'); append_event(root, run, 'flow-ended', exit_code=0, message='')", record
+    )
     assert (tmp_path / "runs" / record.run_id / "flow.log").read_text() == "a wall of text\n"

@@ -69,9 +69,7 @@ def test_plain_lines_come_at_changes_and_every_quarter_minute(tmp_path, began):
         assert story.tick(1) == "> phase1-forex 0 of 1,000 steps (0 %)\n"
         log(forex, began, (1, 100, 0.5), (2, 200, 0.25))
         assert [story.tick(1) for _ in range(14)] == [""] * 14
-        assert story.tick(1) == (
-            "> phase1-forex 200 of 1,000 steps (20 %), 100 steps/s, 0:08 to go, reward 0.25\n"
-        )
+        assert story.tick(1) == ("> phase1-forex 200 of 1,000 steps (20 %), 100 steps/s, 0:08 to go, reward 0.25\n")
         forex.finish({}, {})
     assert story.tick(1) == "+ phase1-forex done, reward 0.25\n"
     story.units[1].begin_attempt()
@@ -115,7 +113,8 @@ def test_programs_get_one_object_a_line(tmp_path, capsys, began):
         view.tick()
     events = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
     assert [(e["event"], e["unit"], e["step"], e["reward"]) for e in events] == [
-        ("progress", "phase1-forex", 100, None), ("progress", "phase1-forex", 100, None),
+        ("progress", "phase1-forex", 100, None),
+        ("progress", "phase1-forex", 100, None),
     ]
 
 
@@ -143,10 +142,15 @@ def test_waiting_units_have_a_row_and_finished_ones_none():
     console = Console(file=io.StringIO(), width=100)
     console.print(bars([unit("done"), unit("running"), unit("waiting"), unit("failed")], 100))
     shown = console.file.getvalue()
-    assert [name for name in ("done", "running", "waiting", "failed") if f"unit-{name}" in shown] == ["running", "waiting"]
+    assert [name for name in ("done", "running", "waiting", "failed") if f"unit-{name}" in shown] == [
+        "running",
+        "waiting",
+    ]
 
 
-@pytest.mark.parametrize(("value", "shown"), [(None, "-"), (0.01234, "0.0123"), (6210, "6.2k"), (2.5e6, "2.5M"), (-5, "-5")])
+@pytest.mark.parametrize(
+    ("value", "shown"), [(None, "-"), (0.01234, "0.0123"), (6210, "6.2k"), (2.5e6, "2.5M"), (-5, "-5")]
+)
 def test_numbers_stay_short(value, shown):
     assert compact(value) == shown
 

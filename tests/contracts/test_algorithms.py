@@ -16,6 +16,7 @@ from mtquant.agents.learning.algorithms import (
 )
 from mtquant.agents.learning.state import seed_everything
 from mtquant.config.phases import PPOSpec
+from mtquant.envs.spaces import Normaliser
 from mtquant.envs.vec_env import VecMarketEnv
 from mtquant.store.snapshot import Snapshot
 from tests.agents.made import PHASE1
@@ -48,9 +49,7 @@ def learner(name: str, spec: PPOSpec = PHASE1.ppo, timesteps: int = 3 * ROLLOUT,
         env,
         spec,
         timesteps,
-        mean=np.zeros(width, np.float32),
-        std=np.ones(width, np.float32),
-        clip=10.0,
+        normaliser=Normaliser(np.zeros(width, np.float32), np.ones(width, np.float32), 10.0),
         seed=seed,
         device="cpu",
         persistence=persistence_of(game.spec.environment),

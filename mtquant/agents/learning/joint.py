@@ -158,12 +158,24 @@ class JointLearner:
         removed = self._remove_noise(advantage, last_done)
         spread = float(target[..., 0].var())
         explained = 1.0 - float((target[..., 0] - value[..., 0]).var()) / spread if spread > 0 else float("nan")
-        flat = [torch.from_numpy(np.concatenate([getattr(s, n) for s in self.steps])) for n in Choice._fields[:4]]
         streams = advantage.shape[-1]
         scaled = torch.from_numpy(advantage.reshape(-1, streams))
         scaled = torch.stack([normalise(scaled[:, i]) for i in range(streams)], dim=1)
+        rollout = Rollout(
+            self._flat("observation"),
+            self._flat("central"),
+            self._flat("action"),
+            self._flat("log_prob"),
+            scaled,
+            torch.from_numpy(target.reshape(-1, streams)),
+            explained,
+            removed,
+        )
         self.steps, self.rewards, self.starts, self.exposed = [], [], [], []
-        return Rollout(*flat, scaled, torch.from_numpy(target.reshape(-1, streams)), explained, removed)
+        return rollout
+
+    def _flat(self, name: str) -> Tensor:
+        return torch.from_numpy(np.concatenate([getattr(step, name) for step in self.steps]))
 
     def _remove_noise(self, advantage: Float32, last_done: Bool) -> float:
         """Subtract the market's noise from `advantage` in place; return the share of variance it was."""
@@ -191,7 +203,7 @@ class JointLearner:
         for optimizer, rate in zip((self.actor_optimizer, self.critic_optimizer), rates, strict=True):
             for group in optimizer.param_groups:
                 group["lr"] = rate
-        parts = [torch.cat([r[i] for r in rollouts]) for i in range(6)]
+        parts = [torch.cat([getattr(r, name) for r in rollouts]) for name in Rollout._fields[:6]]
         count = len(parts[0])
         size = -(-count // settings.minibatches)
         measured: list[dict[str, float]] = []

@@ -71,10 +71,10 @@ def advantages(
 def noise_variates(shock: Float32, state: Float32, start: Bool, last_done: Bool, decays: Sequence[float]) -> Float32:
     """Return `[S, B, q m len(decays)]` products of `state` [S, B, q, m] and decayed sums of later `shock` [S, B, q].
 
-    sum_k decay^k shock_{t+k} state_t within the episode, for each of q shocks. Price moves do not depend on actions and `state`
-    is known before the action is drawn, so any combination of these may be subtracted from an advantage
-    without biasing the policy gradient (input-dependent baseline: Mao et al., 2019). `start` and
-    `last_done` as in `advantages`.
+    sum_k decay^k shock_{t+k} state_t within the episode, for each of q shocks. Price moves do not depend
+    on actions and `state` is known before the action is drawn, so any combination of these may be
+    subtracted from an advantage without biasing the policy gradient (input-dependent baseline: Mao et
+    al., 2019). `start` and `last_done` as in `advantages`.
     """
     count = len(decays)
     rates = np.asarray(decays, dtype=np.float32)

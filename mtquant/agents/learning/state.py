@@ -56,7 +56,7 @@ def capture_rng() -> Parts:
     """Return the states of Python's, numpy's and torch's global generators, which SB3 draws from."""
     kind, keys, position, has_gauss, gauss = np.random.get_state()  # noqa: NPY002 - SB3 shuffles with it
     version, internal, gauss_next = random.getstate()
-    arrays = {
+    arrays: dict[str, Array] = {
         "rng.numpy": np.asarray(keys, dtype=np.uint32),
         "rng.python": np.array(internal, dtype=np.int64),
         "rng.torch": torch.get_rng_state().numpy().copy(),

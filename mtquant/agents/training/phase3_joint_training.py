@@ -5,6 +5,7 @@ from typing import Any
 
 import numpy as np
 import torch
+from torch import nn
 
 from mtquant.agents.bundle import PolicyBundle
 from mtquant.agents.learning.aggregators import build_aggregator
@@ -51,8 +52,7 @@ class Phase3JointTrainer:
                 if agent == META:
                     bundle.policy.log_std.fill_(self.phase.meta_log_std)
                     continue
-                layers = bundle.policy.mlp_extractor.policy_net
-                first = layers[0] if len(layers) else bundle.policy.action_net
+                first = next(m for m in bundle.actor.modules() if isinstance(m, nn.Linear))
                 first.weight[:, bundle.layout.slice("goal").start :] = 0.0
                 bundle.policy.log_std.fill_(self.phase.specialist_log_std)
 
@@ -170,13 +170,14 @@ class Phase3JointTrainer:
             utility.append(float(outcome.rewards[META].mean()))
             meta_reward = meta_reward + outcome.rewards[META]
             for group, slots in game.members.items():
-                paid = np.stack([marginal[:, slots].reshape(-1), own[:, slots].reshape(-1)], axis=1)
                 learner = learners[group]
+                both = np.stack([marginal[:, slots].reshape(-1), own[:, slots].reshape(-1)], axis=1)
+                paid = both[:, : learner.streams].astype(np.float32) + self._bootstrap(env, game, learner, cut)
                 exposed = Exposed(game.noise_shock(group, env.engine.table, outcome.result), states[group])
-                paid = paid[:, : learner.streams] + self._bootstrap(env, game, learner, cut)
                 learner.pay(paid, self._start, exposed if self.phase.noise_baseline else None)
             if (bar + 1) % every == 0:
-                learners[META].pay(meta_reward[:, None] + self._bootstrap(env, game, learners[META], cut), meta_start)
+                following = self._bootstrap(env, game, learners[META], cut)
+                learners[META].pay(meta_reward[:, None].astype(np.float32) + following, meta_start)
             env.restart(outcome.done)
             self._start = outcome.done
         for agent, learner in learners.items():

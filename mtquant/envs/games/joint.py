@@ -154,7 +154,8 @@ class JointGame(MarketGame):
         x = result.exposure
         net = (result.gross - result.cost) / (result.equity_before * self.unit_risk)[:, None]
         cross: Float = times(x, self.dataset.correlation)
-        return net - 0.5 * self.aversion * x * (2.0 * cross - x)
+        marginal: Float = net - 0.5 * self.aversion * x * (2.0 * cross - x)
+        return marginal
 
     def noise_state(self, agent: str, table: Table) -> Array:
         """Return what later profits depend on before `agent` acts.
@@ -190,7 +191,8 @@ class JointGame(MarketGame):
     def own(self, result: StepResult) -> Float:
         """Return `[N, K]` each instrument's stand-alone utility net_i - g/2 x_i^2."""
         net = (result.gross - result.cost) / (result.equity_before * self.unit_risk)[:, None]
-        return net - 0.5 * self.aversion * result.exposure**2
+        alone: Float = net - 0.5 * self.aversion * result.exposure**2
+        return alone
 
 
 class JointTrainingEnv(MarketAECEnv):
