@@ -17,9 +17,10 @@ from mtquant.config.agents import ExportSpec
 from mtquant.envs.games.joint import META, JointGame
 from mtquant.errors import DataError, TrainingError, UsageError
 from mtquant.evaluation.backtest import backtest
+from mtquant.execution.work import WORK
 from mtquant.export import OnnxActor, Stage, export_bundle, export_hierarchy, export_models, open_session
 from mtquant.store.digests import digest_file
-from tests.agents.made import bundle_of, bundles_of, learning_spec
+from tests.agents.made import bundle_of, bundles_of, handle_of, learning_spec
 from tests.envs.made import engine_of
 from tests.tiny import SYMBOLS, tiny_dataset
 
@@ -236,3 +237,30 @@ def test_a_missing_agent_is_named(tmp_path):
     lonely = Stage("phase2", {a: b for a, b in stage.bundles.items() if a != "equity"}, context=False, joint=False)
     with pytest.raises(UsageError, match=r"lacks the bundles of \['equity'\]"):
         export_hierarchy(lonely, SPEC, tmp_path / "h.onnx", recorded(stage))
+
+
+def test_the_export_unit_names_its_units_and_their_figures(tmp_path):
+    dataset = tiny_dataset()
+    bundles = bundles_of(dataset, SPEC)
+    specialists = [f"phase1-{group}" for group in SPEC.groups]
+    upstream = {}
+    for name in ("dataset-market", *specialists, "phase2-meta", "phase3-joint"):
+        handle = handle_of(tmp_path, name)
+        upstream[name] = handle.outputs
+        if name == "dataset-market":
+            dataset.save(handle.outputs / "dataset")
+        agents = SPEC.groups if name == "phase3-joint" else (name.split("-")[1],)
+        for agent in (*agents, *((META,) if name == "phase3-joint" else ())):
+            if agent in bundles:
+                bundles[agent].save(handle.outputs / agent)
+        handle.unit.finish({"reward": float("nan") if "meta" in name else 0.25}, {})
+    handle = handle_of(tmp_path, "export-onnx")
+    result = WORK["export"](SPEC, handle.unit.spec, upstream, handle)
+    assert result.metrics["models"] == len(result.outputs) == len(list(handle.outputs.glob("*.onnx")))
+    assert result.metrics["parity_max_difference"] <= 1e-5
+    manifest = json.loads((handle.outputs / "manifest.json").read_text())
+    assert set(manifest["units"]) == set(upstream)
+    whole = manifest["hierarchies"]
+    assert whole["phase3-hierarchy"]["metrics"] == {"phase3-joint/reward": 0.25}
+    assert whole["phase2-hierarchy"]["metrics"]["phase2-meta/reward"] is None
+    assert whole["phase2-hierarchy"]["metrics"]["phase1-forex/reward"] == 0.25

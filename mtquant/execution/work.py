@@ -9,7 +9,8 @@ from mtquant.execution.attempt import Work
 from mtquant.execution.numerics import make_torch_deterministic
 from mtquant.pipeline import DATASET, JOINT, META, explain
 from mtquant.store.digests import digest_file
-from mtquant.store.units import UnitHandle, UnitResult, UnitSpec
+from mtquant.store.journal import from_json_number
+from mtquant.store.units import DONE, UnitHandle, UnitResult, UnitSpec
 
 Folders = dict[str, Path]
 
@@ -94,11 +95,20 @@ def export_run(spec: PipelineSpec, _unit: UnitSpec, upstream: Folders, handle: U
     specialists = {g: PolicyBundle.load(f) for g, f in specialist_folders(spec, upstream).items()}
     meta = {"meta": PolicyBundle.load(upstream[META] / "meta")}
     joint = {a: PolicyBundle.load(upstream[JOINT] / a) for a in ("meta", *spec.groups)}
+    done = {name: json.loads((folder.parent / DONE).read_bytes()) for name, folder in upstream.items()}
+    measured = {
+        f"{name}/{metric}": from_json_number(value)
+        for name, found in done.items()
+        for metric, value in found["metrics"].items()
+    }
+    final = {name: value for name, value in measured.items() if name.startswith(JOINT)}
+    before = {name: value for name, value in measured.items() if name not in final}
     stages = (
-        Stage("phase2", specialists | meta, context=False, joint=False),
-        Stage("phase3", joint, context=spec.phase3.peers, joint=True),
+        Stage("phase2", specialists | meta, context=False, joint=False, metrics=before),
+        Stage("phase3", joint, context=spec.phase3.peers, joint=True, metrics=final),
     )
-    manifest = export_models(spec, dataset, stages, handle.outputs)
+    units = {name: str(found["unit_key"]) for name, found in done.items()}
+    manifest = export_models(spec, dataset, stages, handle.outputs, units=units)
     outputs = {path.name: digest_file(path) for path in sorted(handle.outputs.glob("*.onnx"))}
     parities = [entry["parity"]["max_difference"] for entry in (manifest["models"] | manifest["hierarchies"]).values()]
     return UnitResult({"parity_max_difference": float(max(parities)), "models": float(len(outputs))}, outputs)
