@@ -66,7 +66,7 @@ def other(value: object) -> object:
         case float():
             return value * 0.75 + 0.013
         case tuple():
-            return (*value[:-1], other(value[-1])) if value else value
+            return (*value[:-1], other(value[-1])) if value else (8,)
         case dict():
             return {**value, "name": "pcgrad"}
     return None

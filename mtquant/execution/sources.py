@@ -12,11 +12,11 @@ from mtquant.data.folder import load_folder
 from mtquant.data.market import Market
 from mtquant.data.splits import NAMES, Splits
 from mtquant.errors import DataError
-from mtquant.pipeline import SPLITS, is_planted
+from mtquant.pipeline import CLOCK, SPLITS, is_planted
 from mtquant.registry import did_you_mean
 from mtquant.store.digests import digest_arrays, digest_json
 from mtquant.synthetic import SYNTHETIC, build_planted
-from mtquant.synthetic.export import CLOCK
+from mtquant.synthetic.export import CLOCK as MARKET_FILE
 
 
 @dataclass(frozen=True)
@@ -34,6 +34,8 @@ class Source:
     def digests(self) -> dict[str, str]:
         """Return the content digest of each symbol, of `clock`, `macro` and `splits`."""
         found = self.market.digests() | {SPLITS: digest_json({name: self.splits[name].segments for name in NAMES})}
+        # an exported planted market is treated as planted, which its bars alone do not say
+        found[CLOCK] = digest_json([found[CLOCK], self.planted])
         for k, symbol in enumerate(self.market.symbols) if self.shown.names else ():
             columns = digest_arrays({"shown": self.shown.values[:, k]})
             found[symbol] = digest_json([found[symbol], columns, list(self.shown.names)])
@@ -69,7 +71,7 @@ def open_source(spec: PipelineSpec) -> Source:
         raise DataError(f"`data.source` is `{name}`, which is neither a folder nor a planted market.{known}")
     market, splits, warnings, provenance = load_folder(folder, symbols, spec.data.timeframe, spec.catalogue, spec.data)
     # an exported planted market is traded as one (costs, volatility), so that training on its files is the same
-    return Source(market, splits, (folder / CLOCK).is_file(), Shown(), warnings, provenance)
+    return Source(market, splits, (folder / MARKET_FILE).is_file(), Shown(), warnings, provenance)
 
 
 def prepare(spec: PipelineSpec) -> dict[str, str]:

@@ -123,20 +123,39 @@ def _scaled(price: Any, state: State, xp: Any) -> Any:
     return xp.where(scale == 1.0, price, state.anchor + scale * (price - state.anchor))
 
 
+class _Prices(NamedTuple):
+    now: Any
+    """[N, k, 4] rows of the bar table at t."""
+    contract: Any
+    close: Any
+    close_next: Any
+    fill: Any
+    tradable: Any
+    """[N, k] whether the instrument has a bar at t + 1."""
+
+
+def _prices(state: State, bars: Bars, rules: Rules, xp: Any) -> _Prices:
+    instruments = bars.contract.shape[0]
+    now = gather(bars, state.t, state.slots, instruments, xp)
+    after = gather(bars, state.t + 1, state.slots, instruments, xp)
+    contract = xp.take(bars.contract, xp.reshape(state.slots, (-1,)), axis=0)
+    close_next = _scaled(after[:, :, CLOSE], state, xp)
+    return _Prices(
+        now=now,
+        contract=xp.reshape(contract, state.slots.shape),
+        close=_scaled(now[:, :, CLOSE], state, xp),
+        close_next=close_next,
+        fill=close_next if rules.fill_at_close else _scaled(after[:, :, OPEN], state, xp),
+        tradable=after[:, :, TRADABLE] > 0.0,
+    )
+
+
 def step(state: State, target: Any, bars: Bars, rules: Rules, xp: Any) -> tuple[State, StepResult]:
     """Trade towards `target` exposures [N, k] and advance one bar; pure.
 
     Exposures must be finite. An instrument without a bar at t + 1 is not traded.
     """
-    instruments = bars.contract.shape[0]
-    now = gather(bars, state.t, state.slots, instruments, xp)
-    after = gather(bars, state.t + 1, state.slots, instruments, xp)
-    contract = xp.take(bars.contract, xp.reshape(state.slots, (-1,)), axis=0)
-    contract = xp.reshape(contract, state.slots.shape)
-    close_now = _scaled(now[:, :, CLOSE], state, xp)
-    close_next = _scaled(after[:, :, CLOSE], state, xp)
-    fill = close_next if rules.fill_at_close else _scaled(after[:, :, OPEN], state, xp)
-    tradable = after[:, :, TRADABLE] > 0.0
+    now, contract, close_now, close_next, fill, tradable = _prices(state, bars, rules, xp)
     unit = state.equity * rules.unit_risk
     per_unit = now[:, :, SCALE] / unit[:, None]
 

@@ -5,12 +5,18 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
+from mtquant.agents.bundle import PolicyBundle
+from mtquant.agents.training.phase1_trainer import Phase1Trainer
 from mtquant.config.agents import DataSpec, EnvironmentSpec
+from mtquant.context import Streams
 from mtquant.data.group import with_group_statistics
 from mtquant.data.market import Market
 from mtquant.errors import DataError
 from mtquant.execution.sources import open_source, prepare
-from tests.execution.real import GROUPS, small_spec
+from mtquant.store.units import Unit, UnitHandle, UnitSpec
+from mtquant.synthetic import build_planted
+from mtquant.synthetic.export import export_csv
+from tests.execution.real import GROUPS, PLANTED, small_spec
 
 
 def other_bars(source, symbol):
@@ -78,3 +84,18 @@ def test_what_a_specialist_reads_depends_on_its_group_alone(name):
 def test_neither_folder_nor_market_is_an_error():
     with pytest.raises(DataError, match="neither a folder nor a planted market. Did you mean `embedded`"):
         open_source(small_spec(data=DataSpec(source="embeded")))
+
+
+def test_training_from_exported_files_gives_the_same_weights(tmp_path):
+    spec = small_spec()
+    export_csv(build_planted("embedded", PLANTED, Streams(spec.seed), tuple(GROUPS)), tmp_path / "bars")
+    files = small_spec(data=DataSpec(source=str(tmp_path / "bars")))
+    digests = []
+    for name, settings in (("generated", spec), ("files", files)):
+        dataset = open_source(settings).dataset(settings)
+        unit = Unit(tmp_path / name, UnitSpec("phase1-forex", "phase1", "forex", {}))
+        unit.create()
+        handle = UnitHandle(unit, Streams(settings.seed), 1, checkpoint_seconds=1e9)
+        Phase1Trainer(settings, dataset, lambda _, handle=handle: handle).train_specialist("forex")
+        digests.append(PolicyBundle.load(unit.outputs / "forex").digest)
+    assert digests[0] == digests[1]
