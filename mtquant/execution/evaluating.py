@@ -1,35 +1,30 @@
 """The evaluation unit: out-of-sample passes of every phase, baselines, shares of the optimum, report."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 
-from mtquant.agents.bundle import PolicyBundle
-from mtquant.agents.hierarchy import Hierarchy, best_common_budget, load_acts, with_equal_budgets
 from mtquant.config.agents import PipelineSpec
 from mtquant.context import Streams
 from mtquant.data.dataset import Dataset
-from mtquant.envs.games.joint import META
 from mtquant.envs.games.portfolio import AGENT, PortfolioGame
 from mtquant.evaluation.assess import Assessor, measured_by_phase
 from mtquant.evaluation.backtest import backtest
 from mtquant.evaluation.baselines import BASELINES, BaselineSetting
 from mtquant.evaluation.content import Assessed, LearningCurve, MarketNote, ReportContent, ShareRow
-from mtquant.evaluation.oracles.noise_free import NoiseFreeScore, captured_gain, mean_utility, share
 from mtquant.evaluation.report import write_report
 from mtquant.evaluation.result import BacktestResult
 from mtquant.evaluation.series import Measuring
 from mtquant.evaluation.statistics import Interval
 from mtquant.evaluation.targets import documented_targets, judge
-from mtquant.gates.shares import PathSet, path_set, portfolio_references, specialist_scores
+from mtquant.execution.share_rows import share_rows
+from mtquant.execution.trained import Trained, load_trained
 from mtquant.pipeline import is_planted
 from mtquant.registry import build
 from mtquant.store.journal import Journal
 from mtquant.store.units import UnitHandle, UnitResult, UnitSpec
-from mtquant.synthetic.registry import build_planted, evaluation_paths
 
 CURVES = {"phase1": "reward_per_step", "phase2": "reward_per_step", "phase3": "utility_per_bar"}
 TITLES = {
@@ -38,41 +33,6 @@ TITLES = {
     "phase3": "Phase 3: joint fine-tuning",
     "no-peers": "Control: joint training, equal steps, without peers",
 }
-
-
-@dataclass(frozen=True)
-class Trained:
-    """What the phases left, as hierarchies; `budget` is phase 1's common one, fitted on validation."""
-
-    phase1: Hierarchy
-    phase2: Hierarchy
-    phase3: Hierarchy
-    control: Hierarchy | None
-    specialists: Mapping[str, PolicyBundle]
-    budget: float
-
-
-def load_trained(spec: PipelineSpec, dataset: Dataset, folders: Mapping[str, Path]) -> Trained:
-    """Load the bundles of all phases from the units' `outputs` folders."""
-    specialist_folders = {g: folders[f"phase1-{g}"] / g for g in spec.groups}
-    specialists = load_acts(specialist_folders)
-    aversion = spec.phase3.reward.risk_aversion * spec.environment.target_volatility * dataset.unit_risk
-    budget = best_common_budget(specialists, spec, dataset, dataset.splits.validation, aversion)
-    meta = load_acts({META: folders["phase2-meta"] / META})
-    agents = (META, *spec.groups)
-    joint = load_acts({a: folders["phase3-joint"] / a for a in agents})
-    control = None
-    if "phase3-no-peers" in folders:
-        alone = load_acts({a: folders["phase3-no-peers"] / a for a in agents})
-        control = Hierarchy("no-peers", alone, context=False, joint=True)
-    return Trained(
-        with_equal_budgets(specialists, spec, budget),
-        Hierarchy("phase2", {**specialists, **meta}, context=False, joint=False),
-        Hierarchy("phase3", joint, context=spec.phase3.peers, joint=True),
-        control,
-        {g: PolicyBundle.load(f) for g, f in specialist_folders.items()},
-        budget,
-    )
 
 
 def evaluate(spec: PipelineSpec, unit: UnitSpec, folders: dict[str, Path], handle: UnitHandle) -> UnitResult:
@@ -94,7 +54,7 @@ def evaluate(spec: PipelineSpec, unit: UnitSpec, folders: dict[str, Path], handl
         for n in (1, 2, 3)
     ]
     controls = [assessor.assess(results["no-peers"], title=TITLES["no-peers"])] if trained.control else []
-    shares = _shares(spec, dataset, trained, handle.streams) if is_planted(spec) else ()
+    shares = share_rows(spec, dataset, trained, handle.streams) if is_planted(spec) else ()
     targets = documented_targets(spec.phase3.reward.sharpe_target, spec.phase3.reward.max_drawdown_target)
     content = ReportContent(
         title=f"mtquant: {spec.data.source}" + (f", {spec.data.timeframe}" if spec.data.timeframe else ""),
@@ -143,100 +103,6 @@ def _baselines(
         notes[name] = policy.note
         out[name] = backtest(PortfolioGame(dataset, spec), split, {AGENT: policy}, name)
     return out, notes
-
-
-def _shares(spec: PipelineSpec, dataset: Dataset, trained: Trained, streams: Streams) -> tuple[ShareRow, ...]:
-    """Return what share of the known optimum each phase earns, on fresh paths, without market noise."""
-    planted = build_planted(spec.data.source, spec.data.planted, streams, dataset.market.symbols)
-    bars = spec.environment.warmup_steps + spec.environment.episode_length
-    fresh = evaluation_paths(planted, streams, spec.evaluation.paired_episodes, bars)
-    paths = path_set(dataset, fresh, spec)
-    rows = [_specialist_row(paths, bundle) for bundle in trained.specialists.values()]
-    return (*rows, *_portfolio_rows(paths, trained))
-
-
-def _specialist_row(paths: PathSet, bundle: PolicyBundle) -> ShareRow:
-    learned, optimal = specialist_scores(paths, bundle)
-    return ShareRow(
-        f"Phase 1, {bundle.agent}",
-        mean_utility(learned),
-        share(learned, optimal),
-        "the exact optimum of one instrument alone",
-        optimal.utility,
-        phase=1,
-    )
-
-
-def _portfolio_rows(paths: PathSet, trained: Trained) -> list[ShareRow]:
-    acts = trained.phase1.acts
-    known = portfolio_references(paths, {g: acts[g] for g in trained.specialists}, trained.budget)
-    second, third = paths.score(trained.phase2), paths.score(trained.phase3)
-    bound = known.bound
-
-    def row(
-        title: str,
-        score: NoiseFreeScore,
-        reference: NoiseFreeScore,
-        words: str,
-        phase: int | None,
-        previous: NoiseFreeScore,
-        before: str,
-    ) -> ShareRow:
-        return ShareRow(
-            title,
-            mean_utility(score),
-            share(score, reference),
-            words,
-            reference.utility,
-            share(score, bound),
-            bound.utility,
-            captured_gain(score, previous, reference),
-            before,
-            phase,
-        )
-
-    equal_words = "equal budgets of the same specialists"
-    rows = [
-        row(
-            "Phase 2",
-            second,
-            known.learned_reference,
-            "the best known allocation of these specialists",
-            2,
-            known.equal,
-            equal_words,
-        ),
-        row(
-            "Phase 2 beside optimal specialists",
-            second,
-            known.oracle_reference,
-            "the best known allocation of optimal specialists",
-            None,
-            known.oracle_equal,
-            "equal budgets of optimal specialists",
-        ),
-        row("Phase 3", third, known.joint_optimum, "the exact joint optimum", 3, second, "phase 2"),
-        ShareRow(
-            "Phase 2 over equal budgets",
-            mean_utility(second),
-            share(second, known.equal),
-            equal_words,
-            known.equal.utility,
-        ),
-        ShareRow("Phase 3 over phase 2", mean_utility(third), share(third, second), "phase 2", second.utility),
-    ]
-    if trained.control is not None:
-        control = paths.score(trained.control)
-        rows.append(
-            ShareRow(
-                "Phase 3 over its control",
-                mean_utility(third),
-                share(third, control),
-                "joint training of equal steps without peers",
-                control.utility,
-            )
-        )
-    return rows
 
 
 def _curves(folders: Mapping[str, Path]) -> tuple[LearningCurve, ...]:

@@ -153,6 +153,7 @@ class Phase3JointTrainer:
         every = game.decision_bars
         utility: list[float] = []
         meta_reward, meta_start = np.zeros(env.rows), self._start.copy()
+        ended = np.zeros(env.rows, dtype=bool)
         for bar in range(self.phase.n_steps):
             if bar % every == 0:
                 meta_reward, meta_start = np.zeros(env.rows), self._start.copy()
@@ -175,10 +176,13 @@ class Phase3JointTrainer:
                 paid = both[:, : learner.streams].astype(np.float32) + self._bootstrap(env, game, learner, cut)
                 exposed = Exposed(game.noise_shock(group, env.engine.table, outcome.result), states[group])
                 learner.pay(paid, self._start, exposed if self.phase.noise_baseline else None)
+            ended = ended | outcome.done
             if (bar + 1) % every == 0:
                 following = self._bootstrap(env, game, learners[META], cut)
                 learners[META].pay(meta_reward[:, None].astype(np.float32) + following, meta_start)
-            env.restart(outcome.done)
+                # a ruined row waits for the next decision, so that decisions of all rows stay in step
+                env.restart(ended)
+                ended = np.zeros(env.rows, dtype=bool)
             self._start = outcome.done
         for agent, learner in learners.items():
             pending[agent].append(learner.finish(learner.value(*_inputs(env, game, agent)), self._start))
