@@ -57,7 +57,7 @@ gates-full: install ## The same at full budgets and several seeds
 	$(BIN)/python -m mtquant.gates --full $(ARGS)
 
 bench: install ## Measure speed and memory; write benchmarks/results/bench.json
-	$(BIN)/mtquant bench $(ARGS)
+	$(BIN)/python -m benchmarks $(ARGS)
 
 clean: ## Remove .venv and caches; trained models stay
 	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache

@@ -129,7 +129,13 @@ def measure_optimum(cap_seconds: float = 60.0, timesteps: int = 500_000, seed: i
     )
     at_least = math.isinf(theirs.seconds)
     figures += (Figure("time-to-optimum-ratio", (ratio,), "times", AIM, described | {"lower_bound": at_least}),)
-    return Section("Time to 0.90 of the optimum on gp-easy", HEAD, tuple(map(_row, races, races.values())), figures, _note(ratio, at_least))
+    return Section(
+        "Time to 0.90 of the optimum on gp-easy",
+        HEAD,
+        tuple(map(_row, races, races.values())),
+        figures,
+        _note(ratio, at_least),
+    )
 
 
 HEAD = ("setup", "seconds", "steps", "best share", "seconds spent")
@@ -162,7 +168,8 @@ def _row(name: str, race: Race) -> tuple[Cell, ...]:
 def _note(ratio: float, at_least: bool) -> str:
     words = "more than " if at_least else ""
     return (
-        f"Default settings against ordinary environments with the documents' hyper-parameters: {words}{ratio:.1f} times "
-        "as fast. Same market, observation, payment and optimum; scored about every 16 384 steps on "
-        f"{PATHS} fresh paths, off the clock; the time is that of the first of two scores in a row at the goal. One seed."
+        f"Default settings against ordinary environments with the documents' hyper-parameters: {words}{ratio:.1f} "
+        "times as fast. Same market, observation, payment and optimum; scored about every 16 384 steps on "
+        f"{PATHS} fresh paths, off the clock; the time is that of the first of two scores in a row at the goal. "
+        "One seed."
     )

@@ -26,6 +26,9 @@ LITTLE = (
 """Few steps and resamples, but rows, batches, data and evaluation paths of the default profile: memory as in full."""
 
 
+POLL_SECONDS = 0.05
+
+
 @dataclass(frozen=True)
 class Usage:
     """What one process used."""
@@ -72,13 +75,28 @@ def usage(root: Path, arguments: Sequence[str]) -> Usage:
         child = subprocess.Popen(
             [sys.executable, *arguments], env=environment, stdin=subprocess.DEVNULL, stdout=said, stderr=said
         )
-        # Not `child.wait`: only wait4 tells what this very process used.
-        _, status, found = os.wait4(child.pid, 0)
+        peak, ended = 0.0, 0
+        while not ended:
+            peak = max(peak, _peak_mib(child.pid))
+            # Not `child.poll`: only wait4 tells what this very process used.
+            ended, status, found = os.wait4(child.pid, os.WNOHANG)
+            time.sleep(0.0 if ended else POLL_SECONDS)
         child.returncode = os.waitstatus_to_exitcode(status)
         if child.returncode:
             said.seek(0)
             tail = said.read().decode(errors="replace").strip().splitlines()[-5:]
             raise TrainingError(f"`{' '.join(arguments)}` ended with {child.returncode}: {' | '.join(tail)}")
-    # Linux counts kibibytes, macOS bytes.
-    unit = 1024.0 if sys.platform != "darwin" else 1024.0**2
-    return Usage(time.perf_counter() - started, found.ru_utime + found.ru_stime, found.ru_maxrss / unit)
+    # Without /proc the operating system's figure has to do; there it counts bytes.
+    return Usage(time.perf_counter() - started, found.ru_utime + found.ru_stime, peak or found.ru_maxrss / 1024.0**2)
+
+
+def _peak_mib(pid: int) -> float:
+    """Return the most memory a process has held so far; 0 where that is not known.
+
+    `ru_maxrss` would not do: on Linux a child begins with what its parent held when it was started.
+    """
+    try:
+        lines = Path(f"/proc/{pid}/status").read_text().splitlines()
+    except OSError:
+        return 0.0
+    return next((float(line.split()[1]) / 1024.0 for line in lines if line.startswith("VmHWM")), 0.0)

@@ -2,6 +2,7 @@
 
 import os
 import shutil
+import subprocess
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -11,6 +12,7 @@ from pathlib import Path
 import pytest
 
 from mtquant.cli.app import run
+from tests.cli.drive import unchanging
 
 REPOSITORY = Path(__file__).parents[2]
 TOY = (sys.executable, "-m", "tests.cli.toy")
@@ -87,8 +89,7 @@ def _prepare(patch: pytest.MonkeyPatch, folder: Path) -> None:
     patch.setenv("PYTHONPATH", str(REPOSITORY))
     patch.delenv("MLFLOW_TRACKING_URI", raising=False)
     patch.setattr("mtquant.cli.engines.COMMAND", TOY)
-    # Keys stay the same while somebody edits the sources.
-    patch.setattr("mtquant.pipeline.code_versions", lambda names: dict.fromkeys(names, "code"))
+    patch.setattr("mtquant.pipeline.code_versions", unchanging)
     patch.setattr("mtquant.cli.engines.publishing", unpublished)
     (folder / "store").mkdir()
 
@@ -110,6 +111,17 @@ def finished(cli: Cli, finished_store: Path) -> Cli:
     """Return the command line over a store in which a run of all units is complete."""
     shutil.copytree(finished_store, cli.root, dirs_exist_ok=True)
     return cli
+
+
+@contextmanager
+def driving(store: Path, *arguments: str) -> Iterator["subprocess.Popen[str]"]:
+    """Run a command over toy units in a process of its own, which does not outlive the test."""
+    command, pipe = [sys.executable, "-m", "tests.cli.drive", *arguments], subprocess.PIPE
+    with subprocess.Popen(command, env=environment(store), stdout=pipe, stderr=pipe, text=True) as process:
+        try:
+            yield process
+        finally:
+            process.kill()
 
 
 def environment(store: Path) -> dict[str, str]:

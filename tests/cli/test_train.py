@@ -11,10 +11,9 @@ import pytest
 
 from mtquant.store.runs import list_runs, load_run, unit_of_run
 from mtquant.store.status import run_status
-from tests.cli.conftest import PLAN, SMALL, UNITS, environment
+from tests.cli.conftest import PLAN, SMALL, UNITS, driving, environment
 
 LATE = ["phase3-joint", "phase3-no-peers", "evaluate-report", "export-onnx"]
-DRIVE = (sys.executable, "-m", "tests.cli.drive")
 
 
 def planned(cli, *changes):
@@ -148,29 +147,27 @@ def test_a_run_killed_at_the_start_is_resumed(cli, monkeypatch):
 def test_a_stop_keeps_everything_and_resume_continues(store, engine):
     (store / "slow-phase1-forex").touch()
     options = [engine if part == "direct" else part for part in SMALL]
-    command = [*DRIVE, "train", *options, "--phase", "1"]
-    pipe = subprocess.PIPE
-    process = subprocess.Popen(command, env=environment(store), stdout=pipe, stderr=pipe, text=True)
-    wait_for(lambda: list(store.glob("units/phase1-forex-*/checkpoints/0*")))
-    wait_for(lambda: len(list(store.glob("units/phase1-*/DONE.json"))) == 2)
-    process.send_signal(signal.SIGINT)
-    out, err = process.communicate(timeout=60)
+    with driving(store, "train", *options, "--phase", "1") as process:
+        wait_for(lambda: list(store.glob("units/phase1-forex-*/checkpoints/0*")))
+        wait_for(lambda: len(list(store.glob("units/phase1-*/DONE.json"))) == 2)
+        process.send_signal(signal.SIGINT)
+        out, err = process.communicate(timeout=60)
     record = load_run(store)
     assert process.returncode == 75, err
     assert "stopping: waiting" in out
     assert f"mtquant resume {record.run_id}" in err
     assert run_status(store, record).state == "stopped"
     (store / "slow-phase1-forex").unlink()
-    subprocess.run([*DRIVE, "resume"], env=environment(store), check=True, capture_output=True, timeout=120)
+    with driving(store, "resume") as process:
+        assert process.wait(timeout=120) == 0
     assert attempts(store) == dict.fromkeys(UNITS[:4], 1) | {"phase1-forex": 2}
 
 
 def test_a_killed_command_line_leaves_no_trainer(store):
     (store / "slow-phase1-forex").touch()
-    process = subprocess.Popen([*DRIVE, "train", *SMALL], env=environment(store), stdout=subprocess.DEVNULL)
-    wait_for(lambda: list(store.glob("units/phase1-forex-*/checkpoints/0*")))
-    process.kill()
-    process.wait()
+    with driving(store, "train", *SMALL) as process:
+        wait_for(lambda: list(store.glob("units/phase1-forex-*/checkpoints/0*")))
+        process.kill()
     record = load_run(store)
     wait_for(lambda: unit_of_run(store, record, "phase1-forex").holder() is None, 20)
     assert run_status(store, record).state == "stopped"
@@ -178,13 +175,12 @@ def test_a_killed_command_line_leaves_no_trainer(store):
 
 def test_two_at_once_the_second_says_who_holds_it(cli):
     (cli.root / "slow-phase1-forex").touch()
-    command = [*DRIVE, "train", *SMALL, "--phase", "1"]
-    first = subprocess.Popen(command, env=environment(cli.root), stdout=subprocess.DEVNULL)
-    wait_for(lambda: list(cli.root.glob("units/phase1-forex-*/checkpoints/0*")))
-    for second in (("train", *SMALL, "--phase", "1"), ("resume",)):
-        ended = cli(*second)
-        assert ended.code == 6
-        assert "held by pid" in ended.err
-        assert len(list_runs(cli.root)) == 1
-    (cli.root / "slow-phase1-forex").unlink()
-    assert first.wait(timeout=60) == 0
+    with driving(cli.root, "train", *SMALL, "--phase", "1") as first:
+        wait_for(lambda: list(cli.root.glob("units/phase1-forex-*/checkpoints/0*")))
+        for second in (("train", *SMALL, "--phase", "1"), ("resume",)):
+            ended = cli(*second)
+            assert ended.code == 6
+            assert "held by pid" in ended.err
+            assert len(list_runs(cli.root)) == 1
+        (cli.root / "slow-phase1-forex").unlink()
+        assert first.wait(timeout=60) == 0
