@@ -5,6 +5,7 @@ import signal
 import socket
 import subprocess
 import sys
+import urllib.error
 import urllib.request
 
 import pytest
@@ -23,19 +24,21 @@ def answers(url):
 def test_both_pages_answer_until_the_command_ends(store):
     command = [sys.executable, "-m", "mtquant.cli", "ui", "--mlflow-port", "0", "--prefect-port", "0"]
     own = {name: value for name, value in environment(store).items() if name != "MLFLOW_TRACKING_URI"}
-    process = subprocess.Popen(command, env=own | {"PYTHONUNBUFFERED": "1"}, stdout=subprocess.PIPE, text=True)
-    try:
-        mlflow = re.search(r"http://\S+", process.stdout.readline()).group()
-        prefect = re.search(r"http://\S+", process.stdout.readline()).group()
-        assert answers(mlflow)
-        assert answers(prefect)
-        assert (store / "prefect" / "server.url").read_text() == f"{prefect}/api"
-    finally:
-        process.send_signal(signal.SIGINT)
-        assert process.wait(timeout=60) == 0
+    own |= {"PYTHONUNBUFFERED": "1"}
+    with subprocess.Popen(command, env=own, stdout=subprocess.PIPE, text=True) as process:
+        try:
+            mlflow = re.search(r"http://\S+", process.stdout.readline()).group()
+            prefect = re.search(r"http://\S+", process.stdout.readline()).group()
+            assert answers(mlflow)
+            assert answers(prefect)
+            assert (store / "prefect" / "server.url").read_text() == f"{prefect}/api"
+            process.send_signal(signal.SIGINT)
+            assert process.wait(timeout=60) == 0
+        finally:
+            process.kill()
     assert not (store / "prefect" / "server.url").exists()
     for url in (mlflow, prefect):
-        with pytest.raises(OSError):
+        with pytest.raises(urllib.error.URLError, match="refused"):
             answers(url)
 
 

@@ -6,11 +6,12 @@ import numpy as np
 import pytest
 
 from mtquant.context import Streams
-from mtquant.errors import StoreError
+from mtquant.errors import StoreError, UsageError
 from mtquant.evaluation.oracles.noise_free import share
 from mtquant.execution.attempt import run_attempt
 from mtquant.execution.preparation import prepare_run, record_run
 from mtquant.execution.work import WORK
+from mtquant.gates.definitions import full_gates
 from mtquant.gates.measures import (
     LossShare,
     RealisedSharpe,
@@ -51,10 +52,15 @@ def test_never_trading_earns_nothing():
 @pytest.fixture(scope="module")
 def run(tmp_path_factory):
     """A finished run of phase 1 on a small market."""
-    root = tmp_path_factory.mktemp("store")
+    return finished(tmp_path_factory.mktemp("store"), ["phase1-forex"])
+
+
+def finished(root, targets):
+    """Return a finished run of the small pipeline, as far as `targets`."""
     spec = small_spec()
-    spec = spec.model_copy(update={"evaluation": spec.evaluation.model_copy(update={"paired_episodes": 8})})
-    prepared = prepare_run(root, record_run(root, spec, ["train"], "direct", ["phase1-forex"]))
+    evaluation = spec.evaluation.model_copy(update={"paired_episodes": 8, "bootstrap_samples": 20})
+    spec = spec.model_copy(update={"evaluation": evaluation})
+    prepared = prepare_run(root, record_run(root, spec, ["train"], "direct", targets))
     for unit in prepared.units:
         run_attempt(root, prepared.record.run_id, unit.name, WORK)
     return FinishedRun(root, prepared.record)
@@ -79,5 +85,16 @@ def test_measures_of_a_market_without_signal_are_finite(run):
 
 
 def test_a_report_that_does_not_exist_is_an_error(run):
-    with pytest.raises(StoreError):
+    with pytest.raises(UsageError, match="evaluate-report"):
         ReportedShare("Phase 2")(run)
+
+
+@pytest.mark.slow
+def test_the_report_has_every_share_that_gates_read(tmp_path):
+    run = finished(tmp_path, ["evaluate-report"])
+    reported = [gate for gate in full_gates() if isinstance(gate.measure, ReportedShare)]
+    assert len(reported) == 5
+    for gate in reported:
+        assert not math.isinf(gate.measure(run).value), gate.name
+    with pytest.raises(StoreError, match="no share `Phase 4`"):
+        ReportedShare("Phase 4")(run)

@@ -42,10 +42,12 @@ class Trainings:
 
 def gate(rule=Rule.MEDIAN, threshold=0.9, values=(0.95, 0.85, 0.91), half=0.01, **changes):
     """Return a gate that finds `values` by seed."""
-    made = Gate(
-        "made", "a claim", TRAINING, lambda run: Interval(values[run.seed], values[run.seed] - half, values[run.seed] + half),
-        rule, threshold, tuple(range(len(values))),
-    )  # fmt: skip
+
+    def measure(run):
+        value = values[run.seed]
+        return Interval(value, value - half, value + half)
+
+    made = Gate("made", "a claim", TRAINING, measure, rule, threshold, tuple(range(len(values))))
     return replace(made, **changes)
 
 
