@@ -31,21 +31,29 @@ _PLAYING = (
     "mtquant.agents.bundle",
     "mtquant.agents.policy",
 )
-_LEARNING = (*_PLAYING, "mtquant.agents.learning")
+_LEARNING = (*_PLAYING, "mtquant.agents.learning", "mtquant.agents.training.divergence")
 CODE: dict[str, tuple[str, ...]] = {
     "dataset": ("mtquant.data",),
-    "phase1": (*_LEARNING, "mtquant.agents.training.callbacks", "mtquant.agents.training.phase1_trainer"),
+    "phase1": (
+        *_LEARNING,
+        "mtquant.agents.training.callbacks",
+        "mtquant.agents.training.phase1_trainer",
+        "mtquant.metrics",
+    ),
     "phase2": (*_LEARNING, "mtquant.agents.training.callbacks", "mtquant.agents.training.phase2_trainer"),
     "phase3": (
         *_LEARNING,
         "mtquant.agents.training.curriculum_learning",
         "mtquant.agents.training.phase3_joint_training",
+        "mtquant.metrics",
     ),
     "evaluate": (
         *_PLAYING,
         "mtquant.agents.hierarchy",
         "mtquant.evaluation",
         "mtquant.execution.evaluating",
+        "mtquant.execution.share_rows",
+        "mtquant.execution.trained",
         "mtquant.gates.shares",
         "mtquant.metrics",
         "mtquant.synthetic",

@@ -227,7 +227,8 @@ def bars(units: Sequence[UnitProgress], width: int) -> Table:
         steps = f"{status.step:,}/{status.total_steps:,}" if known else ""
         cells: list[Any] = [Text(f"{MARKS.get(status.state, ' ')} {status.name}", style=style)]
         if status.state == "running":
-            cells += [bar, Text(steps), Text(f"{compact(unit.rate)}/s" if unit.rate else ""), Text(clock(unit.eta))]
+            cells += [bar, Text(steps), Text(f"{compact(unit.rate)}/s" if unit.rate else "")]
+            cells.append(Text(f"{clock(unit.eta)} to go" if unit.eta is not None else ""))
             cells.append(Text(f"reward {compact(unit.reward)}" if unit.reward is not None else ""))
             cells.append(Text(f"saved {clock(unit.checkpoint_age)} ago" if unit.checkpoint_age is not None else ""))
         table.add_row(*cells)

@@ -10,7 +10,7 @@ from mtquant.envs.game import MarketGame, Table
 from mtquant.envs.scenario import EpisodeSchedule, Scenario
 from mtquant.sim.kernel import StepResult
 from mtquant.sim.simulator import Episode, MarketSim
-from mtquant.types import Array, Bool, Float
+from mtquant.types import ActFn, Array, Bool, Float
 
 
 class Outcome(NamedTuple):
@@ -91,6 +91,22 @@ class GameEngine:
             if agent in actions:
                 self.say(agent, actions[agent])
         return self.advance()
+
+    def play_episodes(self, acts: Mapping[str, ActFn], agent: str) -> tuple[Float, Float]:
+        """Play one episode in every row; return rewards of `agent` and returns of equity, bar by bar, pooled."""
+        self.begin(stagger=False)
+        alive = np.ones(self.rows, dtype=bool)
+        rewards, returns = [], []
+        while alive.any():
+            for name in self.game.agents:
+                self.say(name, acts[name](self.observe(name)))
+            outcome = self.advance()
+            rewards.append(outcome.rewards[agent][alive])
+            returns.append((outcome.result.equity / outcome.result.equity_before - 1.0)[alive])
+            alive = alive & ~outcome.done
+            if alive.any() and outcome.done.any():
+                self.restart(outcome.done)
+        return np.concatenate(rewards), np.concatenate(returns)
 
     def state_dict(self) -> tuple[dict[str, Array], dict[str, Any]]:
         """Return arrays and JSON values that `load_state_dict` continues from exactly."""

@@ -21,10 +21,10 @@ from mtquant.evaluation.statistics import Interval
 from mtquant.evaluation.targets import documented_targets, judge
 from mtquant.execution.share_rows import share_rows
 from mtquant.execution.trained import Trained, load_trained
-from mtquant.pipeline import is_planted
 from mtquant.registry import build
 from mtquant.store.journal import Journal
 from mtquant.store.units import UnitHandle, UnitResult, UnitSpec
+from mtquant.synthetic import SYNTHETIC
 
 CURVES = {"phase1": "reward_per_step", "phase2": "reward_per_step", "phase3": "utility_per_bar"}
 TITLES = {
@@ -54,7 +54,7 @@ def evaluate(spec: PipelineSpec, unit: UnitSpec, folders: dict[str, Path], handl
         for n in (1, 2, 3)
     ]
     controls = [assessor.assess(results["no-peers"], title=TITLES["no-peers"])] if trained.control else []
-    shares = share_rows(spec, dataset, trained, handle.streams) if is_planted(spec) else ()
+    shares = share_rows(spec, dataset, trained, handle.streams) if spec.data.source in SYNTHETIC else ()
     targets = documented_targets(spec.phase3.reward.sharpe_target, spec.phase3.reward.max_drawdown_target)
     content = ReportContent(
         title=f"mtquant: {spec.data.source}" + (f", {spec.data.timeframe}" if spec.data.timeframe else ""),

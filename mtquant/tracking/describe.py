@@ -174,7 +174,8 @@ def _row(unit: UnitStatus, planned: Sequence[str], run_ids: Mapping[str, str]) -
 
 def note(status: RunStatus, table: Mapping[str, Any], experiment_id: str) -> str:
     """Return the parent run's description: the units with links to their runs, in Markdown."""
-    lines = [f"Run `{status.run_id}`: {status.state}. Resume with `mtquant resume {status.run_id}`.", ""]
+    how = "" if status.state in ("done", "running") else f" Continue it with `mtquant resume {status.run_id}`."
+    lines = [f"Run `{status.run_id}`: {status.state}.{how}", ""]
     lines += ["| unit | state | in this run | steps |", "| --- | --- | --- | --- |"]
     for name, state, planned, _, step, total, _, run_id in table["data"]:
         link = f"[{name}](#/experiments/{experiment_id}/runs/{run_id})" if run_id else name

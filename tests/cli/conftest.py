@@ -127,4 +127,5 @@ def driving(store: Path, *arguments: str) -> Iterator["subprocess.Popen[str]"]:
 def environment(store: Path) -> dict[str, str]:
     """Return the environment of a command in a process of its own; its tracker refuses at once."""
     tracker = {"MLFLOW_TRACKING_URI": "http://127.0.0.1:9", "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "0"}
-    return os.environ | tracker | {"MTQUANT_STORE": str(store), "PYTHONPATH": str(REPOSITORY)}
+    kept = {name: value for name, value in os.environ.items() if not name.startswith("PREFECT_")}
+    return kept | tracker | {"MTQUANT_STORE": str(store), "PYTHONPATH": str(REPOSITORY)}

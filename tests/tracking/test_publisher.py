@@ -166,6 +166,7 @@ def test_the_parent_has_the_report_the_numbers_and_a_table(root, record):
     assert [f.path for f in publisher.client.list_artifacts(done.parent_id, "report")] == ["report/report.html"]
     assert {f.path for f in publisher.client.list_artifacts(done.parent_id)} == {"config.json", "report", "units.json"}
     assert "| done | reuse |" in parent.data.tags["mlflow.note.content"]
+    assert "mtquant resume" not in parent.data.tags["mlflow.note.content"]
 
 
 @pytest.mark.parametrize(("exit_code", "status"), [(75, "KILLED"), (7, "FAILED")])

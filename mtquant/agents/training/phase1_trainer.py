@@ -3,8 +3,6 @@
 from collections.abc import Callable
 from typing import Any
 
-import numpy as np
-
 from mtquant.agents.bundle import PolicyBundle
 from mtquant.agents.learning.algorithms import build_ppo, persistence_of, rollouts_of
 from mtquant.agents.learning.state import seed_everything
@@ -16,6 +14,7 @@ from mtquant.envs.engine import GameEngine
 from mtquant.envs.games.specialist import SpecialistGame
 from mtquant.envs.vec_env import VecMarketEnv
 from mtquant.errors import ConfigError
+from mtquant.metrics import sharpe
 from mtquant.registry import did_you_mean
 from mtquant.store.units import UnitHandle
 
@@ -93,21 +92,8 @@ class Phase1Trainer:
         game = SpecialistGame(self.dataset, self.spec, specialist_name)
         rng = unit.streams.rng("phase1", specialist_name, "evaluation")
         engine = GameEngine(game, self.dataset.splits["validation"], n_episodes, rng)
-        engine.begin(stagger=False)
-        alive = np.ones(n_episodes, dtype=bool)
-        rewards, returns = [], []
-        while alive.any():
-            outcome = engine.play({specialist_name: act(engine.observe(specialist_name))})
-            rewards.append(outcome.rewards[specialist_name][alive])
-            change = outcome.result.equity / outcome.result.equity_before - 1.0
-            returns.append(change[alive])
-            alive = alive & ~outcome.done
-            if alive.any() and outcome.done.any():
-                engine.restart(outcome.done)
-        earned = np.concatenate(returns)
-        spread = float(earned.std())
-        annual = float(np.sqrt(self.dataset.market.bars_per_year))
+        rewards, returns = engine.play_episodes({specialist_name: act}, specialist_name)
         return {
-            "validation_reward_per_bar": float(np.concatenate(rewards).mean()),
-            "validation_sharpe": float(earned.mean() / spread * annual) if spread > 0 else float("nan"),
+            "validation_reward_per_bar": float(rewards.mean()),
+            "validation_sharpe": float(sharpe(returns, self.dataset.market.bars_per_year)),
         }

@@ -21,6 +21,7 @@ from mtquant.data.dataset import Dataset
 from mtquant.envs.games.joint import META, JointGame, JointTrainingEnv
 from mtquant.envs.multi_agent import MultiAgentVecEnv
 from mtquant.errors import Preempted, TrainingError
+from mtquant.metrics import sharpe
 from mtquant.store.snapshot import Snapshot
 from mtquant.store.units import UnitHandle
 from mtquant.types import Bool, Float32
@@ -93,23 +94,10 @@ class Phase3JointTrainer:
         acts = {agent: bundle.act_fn() for agent, bundle in bundles.items()}
         env = JointTrainingEnv(self.dataset, self.spec, self.dataset.splits.validation, context=self.phase.peers)
         engine = env.batch(n_episodes, self.unit.streams.rng("phase3", "evaluation")).engine
-        engine.begin(stagger=False)
-        alive, paid, earned = np.ones(n_episodes, dtype=bool), [], []
-        while alive.any():
-            for agent in engine.game.agents:
-                engine.say(agent, acts[agent](engine.observe(agent)))
-            outcome = engine.advance()
-            paid.append(outcome.rewards[META][alive])
-            earned.append((outcome.result.equity / outcome.result.equity_before - 1.0)[alive])
-            alive = alive & ~outcome.done
-            if alive.any() and outcome.done.any():
-                engine.restart(outcome.done)
-        returns = np.concatenate(earned)
-        spread = float(returns.std())
-        annual = float(np.sqrt(self.dataset.market.bars_per_year))
+        paid, returns = engine.play_episodes(acts, META)
         return {
-            "validation_utility_per_bar": float(np.concatenate(paid).mean()),
-            "validation_sharpe": float(returns.mean() / spread * annual) if spread > 0 else float("nan"),
+            "validation_utility_per_bar": float(paid.mean()),
+            "validation_sharpe": float(sharpe(returns, self.dataset.market.bars_per_year)),
         }
 
     def _learners(self, game: JointGame) -> dict[str, JointLearner]:
