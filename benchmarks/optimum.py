@@ -46,7 +46,7 @@ DOCUMENTED = PPOSpec(
 
 @dataclass(frozen=True)
 class Race:
-    """How one setup fared; times are of learning, scoring left out."""
+    """How one setup fared; times are processor seconds of learning on one thread, scoring left out."""
 
     seconds: float
     """Until the first of two scores in a row at the goal; infinite where that did not happen."""
@@ -58,7 +58,10 @@ class Race:
 
 
 class Referee(BaseCallback):
-    """Scores the policy about every `every` steps, off the clock, and ends the training at the goal or the cap."""
+    """Scores the policy about every `every` steps, off the clock, and ends the training at the goal or the cap.
+
+    The clock is this process's: a race takes minutes, and other work on the machine must not decide it.
+    """
 
     def __init__(self, score: Callable[[PPO], float], every: int, cap_seconds: float) -> None:
         super().__init__()
@@ -73,7 +76,7 @@ class Referee(BaseCallback):
         return len(self.seen) > 1 and min(self.seen[-1][2], self.seen[-2][2]) >= GOAL
 
     def _on_rollout_start(self) -> None:
-        now = time.perf_counter()
+        now = time.process_time()
         model = self.model
         assert isinstance(model, PPO)
         if model.num_timesteps:
@@ -81,11 +84,11 @@ class Referee(BaseCallback):
         if model.num_timesteps >= self._due and not self.reached:
             self._due += self.every
             self.seen.append((self.spent, model.num_timesteps, self.score(model)))
-        self._at = time.perf_counter()
+        self._at = time.process_time()
 
     def _on_step(self) -> bool:
         # SB3 asks here whether to go on; a rollout cut short after the end counts for nothing.
-        return not self.reached and self.spent + time.perf_counter() - self._at < self.cap
+        return not self.reached and self.spent + time.process_time() - self._at < self.cap
 
     def result(self) -> Race:
         """Return how it went."""
@@ -138,7 +141,7 @@ def measure_optimum(cap_seconds: float = 60.0, timesteps: int = 500_000, seed: i
     )
 
 
-HEAD = ("setup", "seconds", "steps", "best share", "seconds spent")
+HEAD = ("setup", "CPU seconds", "steps", "best share", "spent")
 
 
 def scorer(setting: Setting, paths: int = PATHS) -> Callable[[PPO], float]:
@@ -170,6 +173,6 @@ def _note(ratio: float, at_least: bool) -> str:
     return (
         f"Default settings against ordinary environments with the documents' hyper-parameters: {words}{ratio:.1f} "
         "times as fast. Same market, observation, payment and optimum; scored about every 16 384 steps on "
-        f"{PATHS} fresh paths, off the clock; the time is that of the first of two scores in a row at the goal. "
+        f"{PATHS} fresh paths, off the clock; processor time until the first of two scores in a row at the goal. "
         "One seed."
     )

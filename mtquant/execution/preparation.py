@@ -48,7 +48,11 @@ def prepare_run(root: Path, record: RunRecord, digests: Mapping[str, str] | None
 
     `digests` may be given where the bars were read already. Raises `DataError` where they cannot be.
     """
+    # torch comes with it, which a recorded run may now wait for
+    from mtquant.execution.names import check_names
+
     spec = read_settings(record)
+    check_names(spec)
     if digests is None:
         # Reading bars imports pandas; a caller that has the digests does not pay for it.
         from mtquant.execution.sources import prepare

@@ -79,15 +79,17 @@ def test_scoring_is_off_the_clock(setting, two_rows):
     every = two_rows.n_envs * two_rows.n_steps
 
     def slow(model):
-        time.sleep(0.5)
+        until = time.process_time() + 0.3
+        while time.process_time() < until:
+            pass
         return 0.0
 
     referee = Referee(slow, every, cap_seconds=60.0)
-    started = time.perf_counter()
+    started = time.process_time()
     learner(setting, specialist_rows(setting, two_rows), two_rows, 100 * every).learn(4 * every, callback=referee)
-    scored = len(referee.seen) * 0.5
-    assert scored >= 1.5
-    assert referee.spent <= time.perf_counter() - started - scored
+    scored = len(referee.seen) * 0.3
+    assert scored > 0.8
+    assert referee.spent <= time.process_time() - started - scored
 
 
 def test_a_slow_setup_is_stopped_at_the_cap(setting, two_rows):
