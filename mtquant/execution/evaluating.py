@@ -7,6 +7,7 @@ import numpy as np
 import pandas as pd
 
 from mtquant.config.agents import PipelineSpec
+from mtquant.config.load import to_yaml
 from mtquant.context import Streams
 from mtquant.data.dataset import Dataset
 from mtquant.envs.games.portfolio import AGENT, PortfolioGame
@@ -22,6 +23,7 @@ from mtquant.evaluation.targets import documented_targets, judge
 from mtquant.execution.share_rows import share_rows
 from mtquant.execution.trained import Trained, load_trained
 from mtquant.registry import build
+from mtquant.store.files import write_atomic
 from mtquant.store.journal import Journal
 from mtquant.store.units import UnitHandle, UnitResult, UnitSpec
 from mtquant.synthetic import SYNTHETIC
@@ -57,9 +59,9 @@ def evaluate(spec: PipelineSpec, unit: UnitSpec, folders: dict[str, Path], handl
     shares = share_rows(spec, dataset, trained, handle.streams) if spec.data.source in SYNTHETIC else ()
     targets = documented_targets(spec.phase3.reward.sharpe_target, spec.phase3.reward.max_drawdown_target)
     content = ReportContent(
-        title=f"mtquant: {spec.data.source}" + (f", {spec.data.timeframe}" if spec.data.timeframe else ""),
+        title=f"mtquant: {Path(spec.data.source).name}, {dataset.market.timeframe}",
         run_id=unit.key[:12],
-        command="mtquant train --config outputs/config.yaml (beside this report)",
+        command="mtquant train --config config.yaml",
         market=_market_note(spec, dataset),
         phases=tuple(phases),
         baselines=tuple(
@@ -79,6 +81,7 @@ def evaluate(spec: PipelineSpec, unit: UnitSpec, folders: dict[str, Path], handl
         notes=_notes(spec, dataset, trained),
     )
     outputs = write_report(content, handle.outputs)
+    write_atomic(handle.outputs / "config.yaml", to_yaml(spec).encode())
     _write_messages(results["phase3"], handle.outputs / "messages.parquet")
     return UnitResult(_headline(phases, shares), outputs)
 
