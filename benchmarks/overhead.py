@@ -57,7 +57,7 @@ def measure_overhead(timesteps: int = TIMESTEPS, pairs: int = PAIRS, profile: st
         Figure("training-share", shares, "share", AIM, {"profile": profile}),
     )
     note = (
-        f"Processor time. The first two rows are the least of {pairs} pairs of {timesteps:,} steps, one after the other; "
+        f"Processor time. The first two rows are the least of {pairs} pairs of {timesteps:,} steps, taken in turns; "
         "the percentage is that of the best pair. Tracking is a process of its own at low priority."
     )
     return Section("What exact resume and tracking cost", ("what", "CPU, s", "more"), rows, figures, note)

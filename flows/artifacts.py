@@ -13,6 +13,7 @@ from mtquant.cli.servers import MLFLOW_ADDRESS
 from mtquant.errors import StoreError
 from mtquant.execution.supervisor import Outcome
 from mtquant.pipeline import ONNX, REPORT
+from mtquant.store.promotions import stage_of
 from mtquant.store.runs import RunRecord, read_events, run_folder, unit_of_run
 from mtquant.store.units import Done
 from mtquant.tracking.location import tracking_uri, without_secrets
@@ -23,6 +24,8 @@ MLFLOW_PAGE_VARIABLE = "MTQUANT_MLFLOW_PAGE"
 LOCAL_PAGE = "http://127.0.0.1:5000"
 """Where `mtquant ui` serves it unless told otherwise."""
 SHOWN_METRICS = 3
+PHASES = ("phase1", "phase2", "phase3")
+_ABOUT = "In MLflow. On one machine `mtquant ui` serves its page."
 
 
 def show_plan(root: Path, record: RunRecord) -> None:
@@ -34,40 +37,59 @@ def show_plan(root: Path, record: RunRecord) -> None:
         create_table_artifact(rows, "mtquant-plan", f"What run {record.run_id} has to do")
 
 
+class RunLink:
+    """The link to the run in MLflow, left once as soon as it leads somewhere."""
+
+    def __init__(self, root: Path, record: RunRecord) -> None:
+        self.root, self.record = root, record
+        self._left = False
+
+    def __call__(self) -> bool:
+        """Leave the link if MLflow has the run, and return whether it is left."""
+        page = None if self._left else mlflow_page(self.root, self.record)
+        if page is not None:
+            with only_shown("the link to MLflow"):
+                create_link_artifact(page, f"run {self.record.run_id}", "mtquant-mlflow", _ABOUT)
+                self._left = True
+        return self._left
+
+
 def show_results(root: Path, record: RunRecord, outcomes: Sequence[Outcome]) -> None:
-    """Leave a table of how each node ended, the summary, and the links."""
+    """Leave a table of how each node ended, the summary, and the link to the report."""
     rows = [_row(outcome, _done(root, record, outcome.name)) for outcome in outcomes]
     with only_shown("the results"):
         create_table_artifact(rows, "mtquant-results", f"How the units of run {record.run_id} ended")
         create_markdown_artifact(summary(root, record, outcomes), "mtquant-summary", f"Run {record.run_id}")
-    page = mlflow_page(root, record)
-    if page is not None:
-        with only_shown("the links"):
-            create_link_artifact(page, f"MLflow run {record.run_id}", "mtquant-mlflow", _how_to_open())
-            if _done(root, record, REPORT) is not None:
-                create_link_artifact(f"{page}/artifacts/report/report.html", "report.html", "mtquant-report")
+        page = mlflow_page(root, record) if _done(root, record, REPORT) is not None else None
+        if page is not None:
+            create_link_artifact(f"{page}/artifacts/report/report.html", "report.html", "mtquant-report", _ABOUT)
 
 
 def _row(outcome: Outcome, done: Done | None) -> dict[str, Any]:
-    metrics = list(done.metrics.items()) if done else []
     return {
         "unit": outcome.name,
         "state": outcome.state,
         "attempts": outcome.attempts or "",
         "seconds": round(done.wall_seconds, 1) if done else "",
-        "result": ", ".join(f"{name} {value:.4g}" for name, value in metrics[:SHOWN_METRICS]),
-        "message": outcome.message,
+        "result": outcome.message or (_figures(done.metrics) if done else ""),
     }
+
+
+def _figures(metrics: Mapping[str, float]) -> str:
+    """Return the figures that say most: of an evaluation the phases' Sharpe ratios, else the first ones."""
+    names = [f"{phase}/sharpe" for phase in PHASES if f"{phase}/sharpe" in metrics] or list(metrics)[:SHOWN_METRICS]
+    return ", ".join(f"{name} {metrics[name]:.4g}" for name in names)
 
 
 def summary(root: Path, record: RunRecord, outcomes: Sequence[Outcome]) -> str:
     """Return the run in a page of Markdown: how it ended, what it measured, how to go on."""
-    states = [outcome.state for outcome in outcomes]
+    states = [outcome.state for outcome in outcomes if outcome.name in record.units]
     counts = ", ".join(f"{states.count(state)} {state}" for state in dict.fromkeys(states))
-    lines = [f"# Run {record.run_id}", "", f"{counts}.", ""]
+    lines = [f"# Run {record.run_id}", "", f"Units: {counts}.", ""]
     report, export = _done(root, record, REPORT), _done(root, record, ONNX)
     if report is not None:
-        lines += [*_phases(report.metrics), ""]
+        stage = stage_of(report.metrics)
+        lines += [*_phases(report.metrics), "", *([f"What deploys is {stage}.", ""] if stage else [])]
     if any(state in ("failed", "stopped", "skipped") for state in states):
         lines += [f"Continue exactly with `mtquant resume {record.run_id}`.", ""]
     lines += [f"- Store: `{root.absolute()}`", f"- Asked for by: `{' '.join(record.command)}`"]
@@ -80,7 +102,7 @@ def summary(root: Path, record: RunRecord, outcomes: Sequence[Outcome]) -> str:
 def _phases(metrics: Mapping[str, float]) -> list[str]:
     """Return the out-of-sample figures of each phase as a table."""
     lines = ["| out of sample | Sharpe (95 %) | max drawdown | utility |", "| --- | --- | --- | --- |"]
-    for phase in ("phase1", "phase2", "phase3"):
+    for phase in PHASES:
         found = {name: metrics.get(f"{phase}/{name}") for name in ("sharpe", "sharpe_low", "sharpe_high")}
         drawdown, utility = metrics.get(f"{phase}/max_drawdown"), metrics.get(f"{phase}/utility")
         if None not in found.values() and drawdown is not None and utility is not None:
@@ -107,10 +129,6 @@ def _local_page(root: Path) -> str:
         return (root / HOME / MLFLOW_ADDRESS).read_text().strip()
     except OSError:
         return LOCAL_PAGE
-
-
-def _how_to_open() -> str:
-    return "Curves, reports and models of the run. On one machine `mtquant ui` serves the page."
 
 
 def _done(root: Path, record: RunRecord, name: str) -> Done | None:

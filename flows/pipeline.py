@@ -16,7 +16,7 @@ from prefect.runtime import flow_run
 from prefect.states import Cancelled, Completed, Failed
 from prefect.task_runners import ThreadPoolTaskRunner
 
-from flows.artifacts import show_plan, show_results
+from flows.artifacts import RunLink, show_plan, show_results
 from flows.execution import EXECUTION, Execution, execution_of
 from flows.graph import nodes_of
 from flows.progress import ProgressBars
@@ -98,10 +98,12 @@ def _execute(root: Path, record: RunRecord, execution: Execution, workers: int) 
     show_plan(root, record)
     nodes = nodes_of([unit_of_run(root, record, name).spec for name in record.units])
     execution.progress = ProgressBars()
-    with execution.progress.moving():
+    link = RunLink(root, record)
+    with execution.progress.moving(also=link):
         outcomes = Schedule(nodes, execution, workers).run()
+    link()
     show_results(root, record, outcomes)
-    state = _state(run, outcomes, execution)
+    state = _state(record, outcomes, execution)
     append_event(root, run, "run-ended", state=state.name)
     execution.ended = True
     return state
@@ -117,12 +119,12 @@ def _present(root: Path, run: str) -> None:
         close_zombies(client, root, NAME, run, UUID(str(flow_run.id)), name)
 
 
-def _state(run: str, outcomes: Sequence[Outcome], execution: Execution) -> State:
+def _state(record: RunRecord, outcomes: Sequence[Outcome], execution: Execution) -> State:
     """Return what the outcomes mean for the flow run."""
     try:
-        conclude(run, outcomes, stopping=execution.supervisor.stopping)
+        conclude(record.run_id, outcomes, stopping=execution.supervisor.stopping)
     except MTQuantError as error:
         execution.error = error
         stopped = isinstance(error, Preempted)
         return Cancelled(name="Stopped", message=str(error)) if stopped else Failed(message=str(error))
-    return Completed(message=f"{len(outcomes)} nodes are complete")
+    return Completed(message=f"{len(record.units)} units are complete")

@@ -2,7 +2,7 @@
 
 import logging
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from contextvars import copy_context
 from typing import cast
@@ -53,10 +53,10 @@ class ProgressBars:
                 bar.move(last=True)
 
     @contextmanager
-    def moving(self) -> Iterator[None]:
-        """Keep the bars moving while inside."""
+    def moving(self, also: Callable[[], bool]) -> Iterator[None]:
+        """Keep the bars moving while inside, and call `also` each time until it returns true."""
         end = threading.Event()
-        thread = threading.Thread(target=copy_context().run, args=(self._move_until, end), daemon=True)
+        thread = threading.Thread(target=copy_context().run, args=(self._move_until, end, also), daemon=True)
         thread.start()
         try:
             yield
@@ -64,10 +64,12 @@ class ProgressBars:
             end.set()
             thread.join()
 
-    def _move_until(self, end: threading.Event) -> None:
+    def _move_until(self, end: threading.Event, also: Callable[[], bool]) -> None:
+        done = False
         while not end.wait(self.seconds):
             for bar in list(self._bars.values()):
                 bar.move()
+            done = done or also()
 
 
 class _Bar:

@@ -17,6 +17,8 @@ from mtquant.store.runs import RunRecord, unit_of_run
 from mtquant.store.units import Unit
 
 CHANGES_SHOWN = 3
+INTERVAL = ("_low", "_high")
+"""Ends of names of an interval's bounds, which only `--json` has: they would triple the table."""
 
 
 @dataclass(frozen=True)
@@ -136,6 +138,8 @@ def _metrics_table(found: Comparison) -> Table:
     for name in ("A", "B", "B - A"):
         table.add_column(name, justify="right", no_wrap=True)
     for entry in found.metrics:
+        if entry.name.endswith(INTERVAL):
+            continue
         difference = "-" if entry.ours is None or entry.theirs is None else f"{entry.theirs - entry.ours:+.4g}"
         table.add_row(f"{entry.unit} {entry.name}", _number(entry.ours), _number(entry.theirs), difference)
     return table

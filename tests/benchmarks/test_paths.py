@@ -116,4 +116,4 @@ def test_the_parts_of_training_sum_to_the_whole():
     section = measure_breakdown(timesteps=20_000)
     parts = [figure for figure in section.figures if figure.bench == "breakdown"]
     assert sum(figure.value for figure in parts) == pytest.approx(1.0)
-    assert len(section.figures[-1].values) == 1, "one boundary between two rollouts, one checkpoint"
+    assert len(section.figures[-1].values) == 2, "one boundary between two rollouts and one at the end"

@@ -33,14 +33,14 @@ def test_a_stopped_run_continues(cli, engine):
     (cli.root / "slow-phase1-forex").touch()
     options = [engine if part == "direct" else part for part in SMALL]
     with driving(cli.root, "train", *options, "--phase", "1") as process:
-        wait_for(lambda: begun(cli.root))
-        ended = cli("stop", "--timeout", "60")
+        wait_for(lambda: begun(cli.root), 240)
+        ended = cli("stop", "--timeout", "120")
         assert ended.code == 0, ended.err
         record = load_run(cli.root)
         assert f"asked the run {record.run_id} (pid " in ended.out
         assert ended.out.endswith(f"has stopped. Continue exactly with: mtquant resume {record.run_id}\n")
         assert not list(cli.root.glob("units/*/checkpoints/.tmp-*"))
-        assert process.wait(timeout=60) == 75
+        assert process.wait(timeout=240) == 75
     assert run_status(cli.root, record).state == "stopped"
     (cli.root / "slow-phase1-forex").unlink()
     assert cli("resume", "--engine", "direct").code == 0

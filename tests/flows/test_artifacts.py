@@ -4,6 +4,7 @@ import pytest
 
 from flows import artifacts
 from mtquant.execution.supervisor import Outcome
+from mtquant.store.promotions import DEPLOYED
 from mtquant.store.runs import append_event, create_run, run_folder, save_run, unit_of_run
 from mtquant.store.units import Unit, UnitSpec
 from mtquant.tracking.location import tracking_uri
@@ -29,7 +30,7 @@ def run(tmp_path, monkeypatch):
     report = unit_of_run(tmp_path, record, "evaluate-report")
     report.begin_attempt()
     metrics = {f"phase{n}/{name}": value * n for n in (1, 2, 3) for name, value in MEASURED.items()}
-    report.finish(metrics, {}, wall_seconds=12.34)
+    report.finish(metrics | {DEPLOYED: 2.0}, {}, wall_seconds=12.34)
     return tmp_path, record
 
 
@@ -43,7 +44,8 @@ OUTCOMES = [
 def test_the_summary_says_how_it_ended_what_was_measured_and_how_to_go_on(run):
     root, record = run
     text = artifacts.summary(root, record, OUTCOMES)
-    assert "1 done, 1 failed, 1 skipped." in text
+    assert "Units: 1 done, 1 failed." in text
+    assert "What deploys is phase2." in text
     assert "| phase2 | 1.40 (0.20 to 2.40) | 10.0% | 0.008 |" in text
     assert f"`mtquant resume {record.run_id}`" in text
     assert "`mtquant train --seed 3`" in text
@@ -68,13 +70,16 @@ def test_the_tables(run, monkeypatch):
     assert tables["mtquant-plan"] == [{"unit": "evaluate-report", "to do": "reuse", "why": "finished"}]
     done, failed, skipped = tables["mtquant-results"]
     assert (done["state"], done["seconds"]) == ("done", 12.3)
-    assert done["result"].startswith("phase1/max_drawdown 0.05")
-    assert (failed["attempts"], failed["message"]) == (2, "no space left")
-    assert (skipped["attempts"], skipped["result"]) == ("", "")
-    assert links == {}, "nothing is published yet"
+    assert done["result"] == "phase1/sharpe 0.7, phase2/sharpe 1.4, phase3/sharpe 2.1"
+    assert (failed["attempts"], failed["result"]) == (2, "no space left")
+    assert (skipped["attempts"], skipped["result"]) == ("", "needs export-onnx")
+    link = artifacts.RunLink(root, record)
+    assert (link(), links) == (False, {}), "nothing is published yet"
     write_published(run_folder(root, record.run_id), tracking_uri(root), Published("4", "abc"))
+    assert link()
+    assert links.pop("mtquant-mlflow").endswith("/#/experiments/4/runs/abc")
+    assert (link(), links) == (True, {}), "once"
     artifacts.show_results(root, record, OUTCOMES)
-    assert links["mtquant-mlflow"].endswith("/#/experiments/4/runs/abc")
     assert links["mtquant-report"].endswith("/#/experiments/4/runs/abc/artifacts/report/report.html")
 
 

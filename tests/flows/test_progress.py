@@ -50,9 +50,14 @@ def unit(tmp_path):
     return unit
 
 
+def never():
+    """Have nothing else to do."""
+    return False
+
+
 def test_a_bar_is_created_once_and_moved_with_the_journal(shown, unit):
     bars = progress.ProgressBars(seconds=0.01)
-    with bars.moving(), bars.of(unit):
+    with bars.moving(never), bars.of(unit):
         unit.begin_attempt()
         unit.journal.append(50, {"reward_per_step": 0.125})
         wait_for(lambda: any(percent == 25.0 for _, percent, _ in shown.moves))
@@ -66,7 +71,7 @@ def test_a_bar_is_created_once_and_moved_with_the_journal(shown, unit):
 
 def test_nothing_moves_after_the_last_position(shown, unit):
     bars = progress.ProgressBars(seconds=0.01)
-    with bars.moving():
+    with bars.moving(never):
         with bars.of(unit):
             pass
         count = len(shown.moves)
@@ -79,10 +84,19 @@ def test_a_server_that_is_gone_is_said_and_does_not_stop_the_unit(shown, unit, c
     shown.refuses = True
     bars = progress.ProgressBars(seconds=0.01)
     done = False
-    with bars.moving(), bars.of(unit):
+    with bars.moving(never), bars.of(unit):
         done = True
     assert done
     assert "does not show the bar of phase1-forex: ConnectError" in caplog.text
+
+
+def test_something_else_is_tried_until_it_is_done(shown):
+    tries = iter([False, False, True])
+    left = []
+    with progress.ProgressBars(seconds=0.001).moving(lambda: left.append(next(tries)) or left[-1]):
+        wait_for(lambda: left == [False, False, True])
+        assert not shown.moved.wait(0.02)
+    assert left == [False, False, True]
 
 
 def test_what_the_unit_raises_is_not_hidden(shown, unit):
