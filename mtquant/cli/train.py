@@ -12,6 +12,7 @@ import typer
 from mtquant.cli import options
 from mtquant.cli.engines import Engine, Launch, Watcher, default_workers, execute
 from mtquant.cli.failures import say_note
+from mtquant.cli.processes import arguments_of
 from mtquant.cli.progress import Progress
 from mtquant.cli.view import View, make_view
 from mtquant.context import store_root
@@ -187,7 +188,10 @@ def _refuse_held_units(root: Path, prepared: PreparedRun, fresh: bool) -> None:
     """Raise `LockedError` where a unit is being made by another run; a record made for nothing goes."""
     try:
         for unit in prepared.units:
-            _refuse_held(Unit(root, unit).holder(), f"The unit {unit.name}")
+            holder = Unit(root, unit).holder()
+            # A process of this run whose engine is gone is on its way to its checkpoint; the engine waits for it.
+            if holder is None or prepared.record.run_id not in arguments_of(holder.pid):
+                _refuse_held(holder, f"The unit {unit.name}")
     except LockedError:
         if fresh:
             remove_tree(run_folder(root, prepared.record.run_id))
