@@ -5,8 +5,8 @@
 CREATE ROLE prefect LOGIN PASSWORD :'prefect_password';
 CREATE ROLE mlflow LOGIN PASSWORD :'mlflow_password';
 
-CREATE DATABASE prefect OWNER prefect;
-CREATE DATABASE mlflow OWNER mlflow;
-CREATE DATABASE mlflow_auth OWNER mlflow;
+CREATE DATABASE prefect OWNER prefect TEMPLATE template0 ENCODING 'UTF8';
+CREATE DATABASE mlflow OWNER mlflow TEMPLATE template0 ENCODING 'UTF8';
+CREATE DATABASE mlflow_auth OWNER mlflow TEMPLATE template0 ENCODING 'UTF8';
 
 REVOKE CONNECT ON DATABASE prefect, mlflow, mlflow_auth, postgres FROM PUBLIC;

@@ -20,8 +20,10 @@ from mtquant.execution.numerics import threads
 from mtquant.execution.preparation import PreparedRun
 from mtquant.execution.registering import register_challenger
 from mtquant.execution.supervisor import COMMAND, Supervisor
-from mtquant.store.runs import read_events, run_folder
+from mtquant.store.runs import RunRecord, read_events, run_folder
 from mtquant.tracking.background import publishing
+from mtquant.tracking.location import tracking_uri
+from mtquant.tracking.published import pending_units
 
 FLOW = (sys.executable, "-m", "flows.local")
 FLOW_LOG = "flow.log"
@@ -69,6 +71,14 @@ def execute(root: Path, run: PreparedRun, launch: Launch, watcher: Watcher) -> N
         _run_directly(root, run, launch, watcher)
     else:
         _run_flow(root, run.record.run_id, launch, watcher)
+
+
+def complete_record(root: Path, record: RunRecord) -> None:
+    """Register and publish what a kill after the last unit left undone."""
+    register_challenger(root, record.run_id)
+    if pending_units(root, record, tracking_uri(root)):
+        with publishing(root, record.run_id):
+            pass
 
 
 def _run_directly(root: Path, run: PreparedRun, launch: Launch, watcher: Watcher) -> None:

@@ -10,7 +10,7 @@ from typing import Annotated
 import typer
 
 from mtquant.cli import options
-from mtquant.cli.engines import Engine, Launch, Watcher, default_workers, execute
+from mtquant.cli.engines import Engine, Launch, Watcher, complete_record, default_workers, execute
 from mtquant.cli.failures import say_note
 from mtquant.cli.processes import arguments_of
 from mtquant.cli.progress import Progress
@@ -160,6 +160,8 @@ def run_recorded(
             prepared = prepare_run(root, record)
         if all(unit.state == "reuse" for unit in prepared.plan):
             view.plan(prepared.plan, {})
+            if not fresh:
+                complete_record(root, prepared.record)
             return replace(prepared, record=_nothing_to_do(root, prepared, view, fresh))
         _refuse_held_units(root, prepared, fresh)
         view.plan(prepared.plan, facts_before(root, prepared.record, launch))

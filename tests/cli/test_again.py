@@ -1,6 +1,7 @@
 """`resume --from` and `--no-restart`, and `verify`."""
 
 import json
+from contextlib import contextmanager
 
 import pytest
 
@@ -76,3 +77,22 @@ def _toys():
     import sys
 
     return (sys.executable, "-m", "tests.cli.verifying")
+
+
+def test_a_kill_after_the_last_unit_is_made_good_by_resume(finished, monkeypatch):
+    """All units are complete, but nobody registered or published them."""
+    published = []
+
+    @contextmanager
+    def publishing(root, run_id):
+        published.append(run_id)
+        yield
+
+    monkeypatch.setattr("mtquant.cli.engines.publishing", publishing)
+    registered = []
+    monkeypatch.setattr("mtquant.cli.engines.register_challenger", lambda root, run: registered.append(run))
+    record = load_run(finished.root)
+    ended = finished("resume")
+    assert (ended.code, "Nothing to do" in ended.out) == (0, True)
+    assert published == registered == [record.run_id]
+    assert attempts(finished.root) == dict.fromkeys(UNITS, 1)

@@ -91,7 +91,7 @@ class Service:
     def mounts(self) -> list[str]:
         """Return the folders it may write to: volumes and temporary file systems."""
         targets = [entry.split(":")[1] for entry in self.definition.get("volumes", ()) if not entry.endswith(":ro")]
-        return [*targets, *self.definition.get("tmpfs", ())]
+        return [*targets, *(entry.partition(":")[0] for entry in self.definition.get("tmpfs", ()))]
 
 
 def in_order(variables: Mapping[str, str]) -> list[Service]:

@@ -32,7 +32,9 @@ def ended(process, seconds=300):
 
 
 def test_a_killed_flow_leaves_nothing_and_resume_works_at_once(flows):
-    (flows.root / "slow-phase1-forex").touch()
+    slow, deaf = flows.root / "slow-phase1-forex", flows.root / "deaf-phase1-forex"
+    slow.touch()
+    deaf.touch()
     train = command_line(flows, *TRAIN)
     wait_for(lambda: list_runs(flows.root))
     (run,) = list_runs(flows.root)
@@ -46,9 +48,13 @@ def test_a_killed_flow_leaves_nothing_and_resume_works_at_once(flows):
     subprocess.run(["kill", f"-{signal.SIGKILL.value}", str(flow)], check=True)
     code, said = ended(train)
     assert (code, "without a word" in said, f"mtquant resume {run}" in said) == (1, True, True)
-    # At once, whatever of the killed flow is still on its way out.
-    (flows.root / "slow-phase1-forex").unlink()
-    code, said = ended(command_line(flows, "resume", run, "--json"))
+    # At once, while the trainer of the killed flow is still on its way to its checkpoint.
+    resume = command_line(flows, "resume", run, "--json")
+    wait_for(lambda: run_holder(flows.root, run) or resume.poll() is not None)
+    assert [c for c in flows.processes().values() if "--unit phase1-forex" in c]
+    slow.unlink()
+    deaf.unlink()
+    code, said = ended(resume)
     assert code == 0, said
     assert not set(before) & set(flows.processes()), "server, publisher and trainers of the killed flow"
     assert not flows.processes()
