@@ -168,9 +168,7 @@ def test_cancelling_stops_the_units_and_the_run_continues(server):
 
 def test_the_server_refuses_what_the_form_would(server):
     for wrong, said in (({"profile": "smok"}, "smok"), ({"workers": -1}, "minimum"), ({"resume": "my run"}, "match")):
-        ended = server.prefect(
-            "deployment", "run", "mtquant-pipeline/on-demand", "--params", json.dumps(SMALL | wrong)
-        )
+        ended = server.prefect("deployment", "run", "mtquant-pipeline/on-demand", "--params", json.dumps(SMALL | wrong))
         assert ended.returncode == 1, wrong
         assert said in ended.stdout
 
