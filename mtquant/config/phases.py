@@ -153,6 +153,28 @@ class CurriculumSpec(Spec):
         return self
 
 
+class TailSpec(Spec):
+    """Constraint on how often a bar's loss is large, learned by the meta-controller (off by default).
+
+    The limits before the fact hold at every bar; this one is about what really happens.
+    """
+
+    enabled: bool = False
+    """Whether the meta-controller is held to it."""
+    level: float = Field(default=0.02, gt=0)
+    """Loss of one bar, share of equity, that counts as large."""
+    budget: float = Field(default=0.05, ge=0, lt=1)
+    """Share of bars whose loss may be large."""
+    proportional_gain: float = Field(default=1.0, ge=0)
+    """Multiplier per unit of the smoothed excess of the rate over the budget."""
+    integral_gain: float = Field(default=0.1, ge=0)
+    """Multiplier per unit of excess and rollout."""
+    derivative_gain: float = Field(default=0.1, ge=0)
+    """Multiplier per unit by which the rate rose over `delay` rollouts."""
+    delay: int = Field(default=10, ge=1)
+    """Rollouts."""
+
+
 class Phase3Spec(Spec):
     """Joint fine-tuning of meta-controller and specialists."""
 
@@ -204,6 +226,15 @@ class Phase3Spec(Spec):
     """Entry of the aggregator registry: how portfolio and own-book gradients become one."""
     adaptive_learning_rates: bool = False
     """Adapt each agent's step size to the measured KL divergence."""
+    peer_aggregator: dict[str, Any] | None = None
+    """How the gradients of one specialist's instruments, which are peers, become its portfolio gradient, as in
+    `{name: upgrad}`; none: their mean."""
+    sequential: bool = False
+    """Update specialists one after the other in random order, each correcting for those before it (HAPPO)."""
+    kl_anchor: float = Field(default=0.0, ge=0)
+    """Weight of the divergence from the policies that phase 3 began with, falling linearly to zero."""
+    tail: TailSpec = TailSpec()
+    """Learned constraint on large losses."""
     reward: RewardSpec = RewardSpec()
     """Payment."""
     curriculum: CurriculumSpec = CurriculumSpec()
@@ -219,6 +250,7 @@ class Phase3Spec(Spec):
                 "n_envs",
                 "n_steps",
             )
-        if not isinstance(self.aggregator.get("name"), str):
-            raise inconsistent("an aggregator needs a `name`, as in `{name: upgrad}`.", "aggregator")
+        for field, found in (("aggregator", self.aggregator), ("peer_aggregator", self.peer_aggregator)):
+            if found is not None and not isinstance(found.get("name"), str):
+                raise inconsistent("an aggregator needs a `name`, as in `{name: upgrad}`.", field)
         return self

@@ -1,5 +1,6 @@
 """The learners of phase 3: one policy per agent, each with its own rollout, critic and optimisers."""
 
+import copy
 from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
@@ -9,8 +10,16 @@ from stable_baselines3.common.policies import ActorCriticPolicy
 from torch import Tensor, nn
 
 from mtquant.agents.learning.critic import CentralCritic
-from mtquant.agents.learning.gradient_coordination import GradientCoordinationSystem
-from mtquant.agents.learning.ppo import advantages, noise_variates, normalise, ppo_losses, surrogate, without_noise
+from mtquant.agents.learning.gradient_coordination import GradientCoordinationSystem, noise_corrected_cosine
+from mtquant.agents.learning.ppo import (
+    advantages,
+    noise_variates,
+    normalise,
+    ppo_losses,
+    surrogate,
+    surrogate_terms,
+    without_noise,
+)
 from mtquant.agents.learning.state import Parts, capture_module, capture_optimizer, restore_module, restore_optimizer
 from mtquant.types import Array, Bool, Float32
 
@@ -67,6 +76,8 @@ class UpdateSettings(NamedTuple):
     clip_range: float
     max_grad_norm: float
     critic_only: bool
+    anchor: float = 0.0
+    """Weight of the divergence from the policy that joint training began with."""
 
 
 class Discounting(NamedTuple):
@@ -97,6 +108,7 @@ class JointLearner:
         per_row: int,
         discounting: Discounting,
         weight_decay: float,
+        anchored: bool = False,
     ) -> None:
         self.name, self.policy, self.critic, self.coordination = name, policy, critic, coordination
         self.streams, self.per_row, self.discounting = streams, per_row, discounting
@@ -112,6 +124,9 @@ class JointLearner:
             [{"params": matrices, "weight_decay": weight_decay}, {"params": others, "weight_decay": 0.0}], eps=1e-5
         )
         self.critic_optimizer = torch.optim.Adam(critic.parameters(), eps=1e-5)
+        self.reference = copy.deepcopy(policy).requires_grad_(False) if anchored else None
+        self._first: tuple[Tensor, Tensor] | None = None
+        """Gradients of the objectives, and the parameters, at the beginning of the present update."""
         self.steps: list[Choice] = []
         self.rewards: list[Float32] = []
         self.starts: list[Bool] = []
@@ -142,8 +157,11 @@ class JointLearner:
             self.exposed.append(exposed)
         self.starts.append(np.repeat(start, self.per_row))
 
-    def finish(self, last_value: Float32, last_done: Bool) -> Rollout:
-        """Turn the remembered choices into samples and forget them."""
+    def finish(self, last_value: Float32, last_done: Bool, multiplier: float | None = None) -> Rollout:
+        """Turn the remembered choices into samples and forget them.
+
+        With `multiplier` stream 1 is a cost: the policy learns from (A_0 - multiplier A_1) / (1 + multiplier).
+        """
         value = np.stack([step.value for step in self.steps])
         advantage = advantages(
             np.stack(self.rewards),
@@ -156,18 +174,20 @@ class JointLearner:
         )
         target = advantage + value
         removed = self._remove_noise(advantage, last_done)
+        paid = advantage
+        if multiplier is not None:
+            paid = (advantage[..., :1] - multiplier * advantage[..., 1:2]) / (1.0 + multiplier)
         spread = float(target[..., 0].var())
         explained = 1.0 - float((target[..., 0] - value[..., 0]).var()) / spread if spread > 0 else float("nan")
-        streams = advantage.shape[-1]
-        scaled = torch.from_numpy(advantage.reshape(-1, streams))
-        scaled = torch.stack([normalise(scaled[:, i]) for i in range(streams)], dim=1)
+        scaled = torch.from_numpy(paid.reshape(-1, paid.shape[-1]))
+        scaled = torch.stack([normalise(scaled[:, i]) for i in range(paid.shape[-1])], dim=1)
         rollout = Rollout(
             self._flat("observation"),
             self._flat("central"),
             self._flat("action"),
             self._flat("log_prob"),
             scaled,
-            torch.from_numpy(target.reshape(-1, streams)),
+            torch.from_numpy(target.reshape(-1, target.shape[-1])),
             explained,
             removed,
         )
@@ -197,14 +217,27 @@ class JointLearner:
         return 1.0 - float(advantage[..., 0].var()) / before
 
     def update(
-        self, rollouts: Sequence[Rollout], settings: UpdateSettings, rates: tuple[float, float]
+        self,
+        rollouts: Sequence[Rollout],
+        settings: UpdateSettings,
+        rates: tuple[float, float],
+        correction: Tensor | None = None,
     ) -> dict[str, float]:
-        """Take gradient steps on the samples of `rollouts`; `rates` are the actor's and critic's step sizes."""
+        """Take gradient steps on the samples of `rollouts`; `rates` are the actor's and critic's step sizes.
+
+        `correction` [samples] multiplies the portfolio's advantages: the ratio by which agents that were updated
+        before changed the probability of what they did (HAPPO: Kuba et al., 2022).
+        """
         for optimizer, rate in zip((self.actor_optimizer, self.critic_optimizer), rates, strict=True):
             for group in optimizer.param_groups:
                 group["lr"] = rate
         parts = [torch.cat([getattr(r, name) for r in rollouts]) for name in Rollout._fields[:6]]
         count = len(parts[0])
+        if correction is not None:
+            parts[4] = torch.cat([parts[4][:, :1] * correction[:, None], parts[4][:, 1:]], dim=1)
+        # Samples of a bar are ordered row by row, instruments innermost.
+        parts.append(torch.arange(count) % self.per_row)
+        self._first = None
         size = -(-count // settings.minibatches)
         measured: list[dict[str, float]] = []
         for _ in range(settings.epochs):
@@ -212,13 +245,31 @@ class JointLearner:
             for begin in range(0, count, size):
                 batch = [part[order[begin : begin + size]] for part in parts]
                 measured.append(self._minibatch(batch, settings))
-        names = measured[0].keys()
-        return {
-            n: float(np.nanmean([m[n] for m in measured])) if not _all_nan(measured, n) else float("nan") for n in names
-        }
+        names = dict.fromkeys(name for entry in measured for name in entry)
+        return {name: _mean([entry[name] for entry in measured if name in entry]) for name in names} | self._progress()
+
+    def ratio(self, rollouts: Sequence[Rollout]) -> Tensor:
+        """Return `[samples]` by which the updates so far changed the probability of each action taken."""
+        observation, action, before = (
+            torch.cat([getattr(r, name) for r in rollouts]) for name in ("observation", "action", "log_prob")
+        )
+        with torch.no_grad():
+            now: Tensor = self.policy.get_distribution(observation).log_prob(action)
+        return torch.exp(now - before)
+
+    def _progress(self) -> dict[str, float]:
+        """Return what the update really brought each objective to first order: -J (theta_end - theta_start)."""
+        if self._first is None:
+            return {}
+        jacobian, before = self._first
+        gained = -(jacobian @ (self._parameters() - before))
+        return {name: float(gain) for name, gain in zip(("portfolio_progress", "own_progress"), gained, strict=False)}
+
+    def _parameters(self) -> Tensor:
+        return torch.cat([parameter.detach().reshape(-1) for parameter in self.actor_parameters])
 
     def _minibatch(self, batch: list[Tensor], settings: UpdateSettings) -> dict[str, float]:
-        observation, central, action, old_log_prob, advantage, target = batch
+        observation, central, _, _, _, target, _ = batch
         value_loss = nn.functional.huber_loss(self.critic(observation, central), target, delta=HUBER_DELTA)
         self.critic_optimizer.zero_grad()
         value_loss.backward()
@@ -227,28 +278,63 @@ class JointLearner:
         out = {"value_loss": float(value_loss.detach())}
         if settings.critic_only:
             return out
+        if self._first is None:
+            out |= self._begin(batch, settings.clip_range)
+        losses, measured = self._losses(batch, settings.clip_range)
+        conflict = self.coordination.coordinate_updates(losses, self.actor_parameters)
+        if self.reference is not None:
+            out["anchor_kl"] = self._pull(observation, settings.anchor)
+        norm = self.coordination.gradient_clipping(self.actor_parameters, settings.max_grad_norm)
+        self.actor_optimizer.step()
+        return out | measured | {"gradient_norm": norm} | conflict.named()
+
+    def _losses(self, batch: list[Tensor], clip_range: float) -> tuple[list[Tensor], dict[str, float]]:
+        """Return the loss of every objective, the portfolio's first, and what PPO measures of it.
+
+        Where instruments are peers the first is `[p]`, one loss per instrument.
+        """
+        observation, _, action, old_log_prob, advantage, _, instrument = batch
         distribution = self.policy.get_distribution(observation)
         log_prob = distribution.log_prob(action)
         entropy = distribution.entropy()
         assert entropy is not None
-        main = ppo_losses(log_prob, entropy, old_log_prob, advantage[:, 0], settings.clip_range)
+        main = ppo_losses(log_prob, entropy, old_log_prob, advantage[:, 0], clip_range)
         losses = [main.surrogate] + [
-            surrogate(log_prob, old_log_prob, advantage[:, i], settings.clip_range)
-            for i in range(1, advantage.shape[1])
+            surrogate(log_prob, old_log_prob, advantage[:, i], clip_range) for i in range(1, advantage.shape[1])
         ]
-        conflict = self.coordination.coordinate_updates(losses, self.actor_parameters)
-        norm = self.coordination.gradient_clipping(self.actor_parameters, settings.max_grad_norm)
-        self.actor_optimizer.step()
-        return (
-            out
-            | {
-                "policy_loss": float(main.surrogate.detach()),
-                "approx_kl": main.approx_kl,
-                "clip_fraction": main.clip_fraction,
-                "gradient_norm": norm,
-            }
-            | conflict.named()
-        )
+        if self.coordination.peers is not None and self.per_row > 1:
+            terms = surrogate_terms(log_prob, old_log_prob, advantage[:, 0], clip_range)
+            share = self.per_row / len(terms)
+            losses[0] = torch.stack([share * terms[instrument == i].sum() for i in range(self.per_row)])
+        measured = {
+            "policy_loss": float(main.surrogate.detach()),
+            "approx_kl": main.approx_kl,
+            "clip_fraction": main.clip_fraction,
+        }
+        return losses, measured
+
+    def _begin(self, batch: list[Tensor], clip_range: float) -> dict[str, float]:
+        """Remember where the update begins; return how the objectives agree once noise is taken out."""
+        rows = [
+            self.coordination.jacobian(self._losses(part, clip_range)[0], self.actor_parameters)
+            for part in ([tensor[::2] for tensor in batch], [tensor[1::2] for tensor in batch])
+        ]
+        # The halves are of one size (but for one sample), so their mean is the whole batch's gradient.
+        self._first = 0.5 * (rows[0] + rows[1]), self._parameters()
+        return {"corrected_cosine": noise_corrected_cosine(*rows)}
+
+    def _pull(self, observation: Tensor, weight: float) -> float:
+        """Add the gradient of the divergence from the reference policy; return the divergence."""
+        assert self.reference is not None
+        with torch.no_grad():
+            reference = self.reference.get_distribution(observation).distribution
+        now = self.policy.get_distribution(observation).distribution
+        divergence = torch.distributions.kl_divergence(now, reference).sum(dim=1).mean()
+        found = torch.autograd.grad(weight * divergence, self.actor_parameters)
+        for parameter, gradient in zip(self.actor_parameters, found, strict=True):
+            assert parameter.grad is not None
+            parameter.grad += gradient
+        return float(divergence.detach())
 
     def state_dict(self) -> Parts:
         """Return the learner's state between rollouts."""
@@ -269,5 +355,7 @@ class JointLearner:
         self.coordination.rates = dict(values[f"{self.name}.rates"])
 
 
-def _all_nan(measured: Sequence[Mapping[str, float]], name: str) -> bool:
-    return all(np.isnan(m[name]) for m in measured)
+def _mean(values: Sequence[float]) -> float:
+    """Return the mean of the defined values, NaN where none is."""
+    defined = [value for value in values if not np.isnan(value)]
+    return float(np.mean(defined)) if defined else float("nan")

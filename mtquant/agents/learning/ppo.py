@@ -28,11 +28,16 @@ def normalise(advantage: Tensor) -> Tensor:
     return (advantage - advantage.mean()) / (advantage.std() + 1e-8)
 
 
-def surrogate(log_prob: Tensor, old_log_prob: Tensor, advantage: Tensor, clip_range: float) -> Tensor:
-    """Return -E[min(r A, clip(r, 1 +- clip_range) A)] for log-probabilities `[B]` and advantages `[B]`."""
+def surrogate_terms(log_prob: Tensor, old_log_prob: Tensor, advantage: Tensor, clip_range: float) -> Tensor:
+    """Return `[B]` the terms of `surrogate`."""
     ratio = torch.exp(log_prob - old_log_prob)
     clipped = torch.clamp(ratio, 1 - clip_range, 1 + clip_range)
-    return -torch.min(advantage * ratio, advantage * clipped).mean()
+    return -torch.min(advantage * ratio, advantage * clipped)
+
+
+def surrogate(log_prob: Tensor, old_log_prob: Tensor, advantage: Tensor, clip_range: float) -> Tensor:
+    """Return -E[min(r A, clip(r, 1 +- clip_range) A)] for log-probabilities `[B]` and advantages `[B]`."""
+    return surrogate_terms(log_prob, old_log_prob, advantage, clip_range).mean()
 
 
 def ppo_losses(

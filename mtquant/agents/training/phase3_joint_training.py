@@ -14,6 +14,7 @@ from mtquant.agents.learning.algorithms import persistence_of
 from mtquant.agents.learning.critic import CentralCritic
 from mtquant.agents.learning.gradient_coordination import GradientCoordinationSystem
 from mtquant.agents.learning.joint import Discounting, Exposed, JointLearner, Rollout, UpdateSettings
+from mtquant.agents.learning.lagrangian import PIDLagrangian
 from mtquant.agents.learning.state import Parts, capture_rng, restore_rng, seed_everything
 from mtquant.agents.training.curriculum_learning import AdvancedCurriculumLearning
 from mtquant.agents.training.divergence import divergence_named
@@ -42,6 +43,7 @@ class Phase3JointTrainer:
         self.rollouts = -(-self.phase.timesteps // per_rollout)
         self.total_steps = self.rollouts * per_rollout
         self.curriculum = AdvancedCurriculumLearning(self.phase.curriculum, self.total_steps)
+        self.tail = PIDLagrangian(self.phase.tail)
 
     def load_pretrained_models(self) -> None:
         """Load the bundles and prepare them for joint training.
@@ -112,14 +114,15 @@ class Phase3JointTrainer:
     def _learners(self, game: JointGame) -> dict[str, JointLearner]:
         phase = self.phase
         aggregator = build_aggregator(phase.aggregator if phase.gradient_coordination else {"name": "portfolio_only"})
+        peers = build_aggregator(phase.peer_aggregator) if phase.peer_aggregator else None
         central = 2 * game.slots + len(game.members)
         learners = {}
         for agent, bundle in self.bundles.items():
             meta = agent == META
             normaliser = game.meta_view.normaliser() if meta else game.view.normaliser(self.dataset)
-            streams = (
-                1 if meta or phase.aggregator["name"] == "portfolio_only" or not phase.gradient_coordination else 2
-            )
+            alone = phase.aggregator["name"] == "portfolio_only" or not phase.gradient_coordination
+            # The meta's second stream is the cost of large losses, a specialist's the reward of its own book.
+            streams = 1 + (phase.tail.enabled if meta else not alone)
             critic = CentralCritic(
                 bundle.layout.space(), normaliser, 0 if meta else central, bundle.critic_hidden, streams
             )
@@ -127,7 +130,7 @@ class Phase3JointTrainer:
                 agent,
                 bundle.policy,
                 critic,
-                GradientCoordinationSystem(aggregator),
+                GradientCoordinationSystem(aggregator, peers=peers),
                 streams=streams,
                 per_row=1 if meta else len(bundle.instruments),
                 discounting=Discounting(
@@ -136,6 +139,7 @@ class Phase3JointTrainer:
                     persistence_of(self.spec.environment),
                 ),
                 weight_decay=0.0 if meta else phase.weight_decay,
+                anchored=phase.kl_anchor > 0.0,
             )
         return learners
 
@@ -149,11 +153,12 @@ class Phase3JointTrainer:
         """Play one rollout and add its samples to `pending`."""
         every = game.decision_bars
         utility: list[float] = []
-        meta_reward, meta_start = np.zeros(env.rows), self._start.copy()
+        large: list[float] = []
+        meta_reward, meta_start = np.zeros((env.rows, 2)), self._start.copy()
         ended = np.zeros(env.rows, dtype=bool)
         for bar in range(self.phase.n_steps):
             if bar % every == 0:
-                meta_reward, meta_start = np.zeros(env.rows), self._start.copy()
+                meta_reward, meta_start = np.zeros((env.rows, 2)), self._start.copy()
                 env.say(META, learners[META].choose(*_inputs(env, game, META)))
             for group in game.members:
                 chosen = learners[group].choose(*_inputs(env, game, group))
@@ -166,7 +171,9 @@ class Phase3JointTrainer:
             if self.phase.credit == "shared":
                 marginal = np.repeat(outcome.rewards[META][:, None], marginal.shape[1], axis=1)
             utility.append(float(outcome.rewards[META].mean()))
-            meta_reward = meta_reward + outcome.rewards[META]
+            loss = result.equity < (1.0 - self.phase.tail.level) * result.equity_before
+            large.append(float(loss.mean()))
+            meta_reward = meta_reward + np.stack([outcome.rewards[META], loss], axis=1)
             for group, slots in game.members.items():
                 learner = learners[group]
                 both = np.stack([marginal[:, slots].reshape(-1), own[:, slots].reshape(-1)], axis=1)
@@ -176,14 +183,19 @@ class Phase3JointTrainer:
             ended = ended | outcome.done
             if (bar + 1) % every == 0:
                 following = self._bootstrap(env, game, learners[META], cut)
-                learners[META].pay(meta_reward[:, None].astype(np.float32) + following, meta_start)
+                paid = meta_reward[:, : learners[META].streams].astype(np.float32)
+                learners[META].pay(paid + following, meta_start)
                 # a ruined row waits for the next decision, so that decisions of all rows stay in step
                 env.restart(ended)
                 ended = np.zeros(env.rows, dtype=bool)
             self._start = outcome.done
+        constrained = self.phase.tail.enabled
         for agent, learner in learners.items():
-            pending[agent].append(learner.finish(learner.value(*_inputs(env, game, agent)), self._start))
-        return {"utility_per_bar": float(np.mean(utility))}
+            multiplier = self.tail.multiplier if constrained and agent == META else None
+            pending[agent].append(learner.finish(learner.value(*_inputs(env, game, agent)), self._start, multiplier))
+        rate = float(np.mean(large))
+        measured = {"utility_per_bar": float(np.mean(utility)), "large_loss_rate": rate}
+        return measured | ({"tail_multiplier": self.tail.update(rate)} if constrained else {})
 
     def _bootstrap(self, env: MultiAgentVecEnv, game: JointGame, learner: JointLearner, cut: Bool) -> Float32:
         """Return `[B, streams]` the discounted value of what follows episodes that were cut, 0 elsewhere."""
@@ -200,7 +212,9 @@ class Phase3JointTrainer:
         phase = self.phase
         remaining = 1.0 - index / self.rollouts
         metrics: dict[str, float] = {}
-        for agent, learner in learners.items():
+        correction: torch.Tensor | None = None
+        for agent in self._order(learners):
+            learner = learners[agent]
             every = phase.meta_update_freq if agent == META else phase.specialist_update_freq
             if (index + 1) % every and index + 1 < self.rollouts:
                 continue
@@ -213,9 +227,15 @@ class Phase3JointTrainer:
                 phase.clip_range,
                 phase.max_grad_norm,
                 index < phase.critic_warmup_rollouts,
+                phase.kl_anchor * remaining,
             )
             explained, removed = pending[agent][-1].explained_variance, pending[agent][-1].noise_removed
-            found = learner.update(pending[agent], settings, (rate, critic_rate))
+            corrected = phase.sequential and agent != META
+            weights = correction.repeat_interleave(learner.per_row) if corrected and correction is not None else None
+            found = learner.update(pending[agent], settings, (rate, critic_rate), weights)
+            if corrected:
+                changed = learner.ratio(pending[agent]).reshape(-1, learner.per_row).prod(dim=1)
+                correction = changed if correction is None else correction * changed
             pending[agent] = []
             if phase.adaptive_learning_rates and "approx_kl" in found:
                 learner.coordination.adaptive_learning_rates({agent: found["approx_kl"]})
@@ -223,12 +243,15 @@ class Phase3JointTrainer:
                 f"{agent}/{n}": v
                 for n, v in (found | {"explained_variance": explained, "noise_removed": removed}).items()
             }
-            if not all(bool(torch.isfinite(p).all()) for p in learner.actor_parameters):
-                raise TrainingError(
-                    f"Joint training diverged: a weight of `{agent}` is not finite after rollout {index + 1}. "
-                    "Lower `phase3.specialist_learning_rate` or `phase3.meta_learning_rate`."
-                )
+            _require_finite(learner, index)
         return metrics
+
+    def _order(self, learners: dict[str, JointLearner]) -> list[str]:
+        """Return the order of updates: random among the specialists where each corrects for those before it."""
+        specialists = [agent for agent in learners if agent != META]
+        if self.phase.sequential:
+            specialists = [specialists[i] for i in torch.randperm(len(specialists)).tolist()]
+        return [META, *specialists]
 
     def _capture(self, step: int, env: MultiAgentVecEnv, learners: dict[str, JointLearner]) -> Parts:
         """Return the complete state between two rollouts."""
@@ -240,6 +263,7 @@ class Phase3JointTrainer:
             "step": step,
             # what `train` returns, where nothing is left to train
             "headline": dict(self._headline),
+            "tail": self.tail.state_dict(),
         }
         for learner in learners.values():
             more, numbers = learner.state_dict()
@@ -261,6 +285,7 @@ class Phase3JointTrainer:
         self._start = np.array(arrays["start"])
         self.curriculum.load_state_dict(values["curriculum"])
         self._headline = values["headline"]
+        self.tail.load_state_dict(values["tail"])
         for learner in learners.values():
             learner.load_state_dict(arrays, values)
         restore_rng(arrays, values)
@@ -282,6 +307,14 @@ class Phase3JointTrainer:
                 bundle.per_instrument,
                 origin,
             ).save(self.unit.outputs / agent)
+
+
+def _require_finite(learner: JointLearner, index: int) -> None:
+    if not all(bool(torch.isfinite(p).all()) for p in learner.actor_parameters):
+        raise TrainingError(
+            f"Joint training diverged: a weight of `{learner.name}` is not finite after rollout {index + 1}. "
+            "Lower `phase3.specialist_learning_rate` or `phase3.meta_learning_rate`."
+        )
 
 
 def _inputs(env: MultiAgentVecEnv, game: JointGame, agent: str) -> tuple[Float32, Float32]:
