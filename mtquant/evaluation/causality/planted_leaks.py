@@ -9,7 +9,7 @@ from scipy.signal import filtfilt
 from mtquant.config.agents import FeatureSpec, PipelineSpec
 from mtquant.data.correlation import fit_correlation
 from mtquant.data.dataset import Dataset
-from mtquant.data.market import Market
+from mtquant.data.market import HIGH, LOW, Market
 from mtquant.data.volatility import scaled_moves
 from mtquant.envs.engine import GameEngine
 from mtquant.envs.game import MarketGame, Table
@@ -28,11 +28,11 @@ MOVES_ONLY = FeatureSpec(return_half_lives=HALF_LIVES, return_lags=1, indicators
 
 @dataclass(frozen=True)
 class PlantedLeak:
-    """One leak and the check that has to find it."""
+    """One leak and the checks that have to find it."""
 
     about: str
-    check: str
-    """Kind of the record that shows it."""
+    checks: tuple[str, ...]
+    """Kinds of records that may show it first."""
     factory: EnvFactory
 
 
@@ -128,9 +128,9 @@ def _correlation_of_everything(dataset: Dataset) -> Dataset:
 
 
 def _future_volatility(dataset: Dataset) -> Dataset:
-    """Size positions by the moves of the bars that follow."""
-    change = np.abs(np.diff(dataset.market.close, axis=0, append=dataset.market.close[-1:]))
-    coming = np.stack([change[t : t + HORIZON].mean(axis=0) for t in range(len(change))])
+    """Size positions by the range of the bar to come."""
+    high, low = dataset.market.ohlcv[:, :, HIGH], dataset.market.ohlcv[:, :, LOW]
+    coming = np.concatenate([(high - low)[1:], (high - low)[-1:]])
     return replace(dataset, point_volatility=np.maximum(coming, 1e-4 * dataset.market.close))
 
 
@@ -196,68 +196,72 @@ def _survivors(dataset: Dataset, spec: PipelineSpec) -> MarketGame:
 
 LEAKS: Mapping[str, PlantedLeak] = {
     "centred mean": PlantedLeak(
-        "a moving average reaches one bar into the future", "observation", engine(alter=_shown(_centred_mean))
+        "a moving average reaches one bar into the future", ("observation",), engine(alter=_shown(_centred_mean))
     ),
     "back-fill": PlantedLeak(
-        "a missing bar shows the next one that exists", "observation", engine(alter=_shown(_back_filled))
+        "a missing bar shows the next one that exists", ("observation",), engine(alter=_shown(_back_filled))
     ),
     "full-sample scaling": PlantedLeak(
-        "prices are scaled by their lowest and highest ever", "observation", engine(alter=_shown(_full_sample_scaled))
+        "prices are scaled by their lowest and highest ever",
+        ("observation",),
+        engine(alter=_shown(_full_sample_scaled)),
     ),
     "higher time frame": PlantedLeak(
-        "the week's return is stamped at its first bar", "observation", engine(alter=_shown(_weekly_stamped_at_open))
+        "the week's return is stamped at its first bar", ("observation",), engine(alter=_shown(_weekly_stamped_at_open))
     ),
     "two-sided filter": PlantedLeak(
-        "returns are smoothed forwards and backwards", "observation", engine(alter=_shown(_two_sided_filter))
+        "returns are smoothed forwards and backwards", ("observation",), engine(alter=_shown(_two_sided_filter))
     ),
     "back-adjusted prices": PlantedLeak(
-        "prices are quoted relative to the last close", "observation", engine(alter=_shown(_back_adjusted))
+        "prices are quoted relative to the last close", ("observation",), engine(alter=_shown(_back_adjusted))
     ),
     "shifted label": PlantedLeak(
         "the return to be forecast stands among the features",
-        "observation",
+        ("observation",),
         engine(alter=_shown(lambda dataset: _next_moves(dataset.market))),
     ),
     "target encoding": PlantedLeak(
         "a weekday is encoded by the mean next return on it",
-        "observation",
+        ("observation",),
         engine(alter=_shown(_target_mean_of_weekday)),
     ),
     "early macro figures": PlantedLeak(
         "macro figures stand at the day they describe, not of publication",
-        "observation",
+        ("observation",),
         engine(joint, _macro_before_publication),
     ),
     "normaliser of everything": PlantedLeak(
         "observations are scaled by statistics of validation and test, too",
-        "statistic",
+        ("statistic",),
         engine(alter=_normalised_on_everything),
     ),
     "correlation of everything": PlantedLeak(
         "correlations of the risk layer are those of the whole sample",
-        "statistic",
+        ("statistic",),
         engine(joint, _correlation_of_everything),
     ),
     "signal chosen on test": PlantedLeak(
         "of six signals the best one on the test split is used",
-        "statistic",
+        ("statistic",),
         engine(alter=_signal_chosen_on_test, features=MOVES_ONLY),
     ),
     "early stopping on test": PlantedLeak(
         "training stops where the test split is fitted best",
-        "statistic",
+        ("statistic",),
         engine(alter=_stopped_early_on_test, features=MOVES_ONLY),
     ),
-    "survivors": PlantedLeak("the instrument that will rise most is traded", "episode", engine(_survivors)),
+    "survivors": PlantedLeak("the instrument that will rise most is traded", ("episode",), engine(_survivors)),
     "future volatility": PlantedLeak(
-        "positions are sized by the volatility to come", "position", engine(alter=_future_volatility)
+        "positions are sized by the range of the bar to come",
+        ("position", "observation"),
+        engine(alter=_future_volatility),
     ),
     "reward a bar early": PlantedLeak(
-        "an exposure is paid with the move after the one it was held for", "reward", engine(_paid_early)
+        "an exposure is paid with the move after the one it was held for", ("reward",), engine(_paid_early)
     ),
     "same-bar fill": PlantedLeak(
         "orders are filled at the close they were decided at",
-        "fill",
+        ("fill",),
         engine(specialist, rewire=_filled_at_the_close_seen),
     ),
 }
