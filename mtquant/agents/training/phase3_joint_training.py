@@ -18,6 +18,7 @@ from mtquant.agents.training.curriculum_learning import AdvancedCurriculumLearni
 from mtquant.agents.training.divergence import divergence_named
 from mtquant.config.agents import PipelineSpec
 from mtquant.data.dataset import Dataset
+from mtquant.envs.activity import Activity
 from mtquant.envs.games.joint import META, JointGame, JointTrainingEnv
 from mtquant.envs.multi_agent import MultiAgentVecEnv
 from mtquant.errors import Preempted, TrainingError
@@ -140,6 +141,7 @@ class Phase3JointTrainer:
         """Play one rollout and add its samples to `pending`."""
         every = game.decision_bars
         utility: list[float] = []
+        activity = {group: Activity() for group in game.members}
         meta_reward, meta_start = np.zeros(env.rows), self._start.copy()
         ended = np.zeros(env.rows, dtype=bool)
         for bar in range(self.phase.n_steps):
@@ -160,6 +162,7 @@ class Phase3JointTrainer:
             meta_reward = meta_reward + outcome.rewards[META]
             for group, slots in game.members.items():
                 learner = learners[group]
+                activity[group].add(result.exposure[:, slots], result.trade[:, slots])
                 both = np.stack([marginal[:, slots].reshape(-1), own[:, slots].reshape(-1)], axis=1)
                 paid = both[:, : learner.streams].astype(np.float32) + self._bootstrap(env, game, learner, cut)
                 exposed = Exposed(game.noise_shock(group, env.engine.table, outcome.result), states[group])
@@ -174,7 +177,8 @@ class Phase3JointTrainer:
             self._start = outcome.done
         for agent, learner in learners.items():
             pending[agent].append(learner.finish(learner.value(*_inputs(env, game, agent)), self._start))
-        return {"utility_per_bar": float(np.mean(utility))}
+        acted = {f"{group}/{name}": value for group, a in activity.items() for name, value in a.take().items()}
+        return {"utility_per_bar": float(np.mean(utility))} | acted
 
     def _bootstrap(self, env: MultiAgentVecEnv, game: JointGame, learner: JointLearner, cut: Bool) -> Float32:
         """Return `[B, streams]` the discounted value of what follows episodes that were cut, 0 elsewhere."""
