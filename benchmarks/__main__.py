@@ -11,6 +11,7 @@ import typer
 from benchmarks.breakdown import measure_breakdown
 from benchmarks.levers import measure_levers
 from benchmarks.optimum import measure_optimum
+from benchmarks.overhead import measure_overhead
 from benchmarks.pipeline_pass import measure_pass
 from benchmarks.records import Section, machine_words, write_figures
 from benchmarks.simulator import measure_simulator
@@ -26,6 +27,7 @@ BENCHMARKS: dict[str, Callable[[], Section]] = {
     "breakdown": measure_breakdown,
     "levers": measure_levers,
     "processes": measure_pass,
+    "overhead": measure_overhead,
 }
 
 
@@ -33,7 +35,7 @@ def bench(
     only: Annotated[list[str] | None, typer.Option("--only", help="Only this benchmark; may be repeated.")] = None,
     out: Annotated[Path, typer.Option("--out", help="File for the figures.")] = RESULTS,
 ) -> None:
-    """Measure speed and memory on one core; about five minutes on an idle machine."""
+    """Measure speed and memory on one core; about ten minutes on an idle machine."""
     for name in only or ():
         if name not in BENCHMARKS:
             raise UsageError(f"There is no benchmark `{name}`.{did_you_mean(name, BENCHMARKS)}")

@@ -14,6 +14,7 @@ from benchmarks.training import Clock, learner, specialist_rows
 from mtquant.agents.learning.algorithms import rollouts_of
 from mtquant.agents.training.callbacks import UnitCallback
 from mtquant.context import Streams
+from mtquant.store.chain import Link
 from mtquant.store.snapshot import Snapshot
 from mtquant.store.units import Unit, UnitHandle, UnitSpec
 
@@ -24,6 +25,7 @@ class TimedHandle(UnitHandle):
     """A unit's handle that adds up what its journal and its checkpoints cost."""
 
     journal_seconds = 0.0
+    chain_seconds = 0.0
 
     def __init__(self, unit: Unit, checkpoint_seconds: float) -> None:
         super().__init__(unit, Streams(0), 1, checkpoint_seconds)
@@ -35,10 +37,17 @@ class TimedHandle(UnitHandle):
         super().log(step, metrics)
         self.journal_seconds += time.perf_counter() - started
 
-    def save_checkpoint(self, step: int, snapshot: Snapshot) -> None:
+    def link(self, step: int, snapshot: Snapshot) -> Link:
+        """Add to the hash chain."""
+        started = time.perf_counter()
+        found = super().link(step, snapshot)
+        self.chain_seconds += time.perf_counter() - started
+        return found
+
+    def save_checkpoint(self, step: int, snapshot: Snapshot, metrics: Mapping[str, float] | None = None) -> None:
         """Write a checkpoint."""
         started = time.perf_counter()
-        super().save_checkpoint(step, snapshot)
+        super().save_checkpoint(step, snapshot, metrics)
         self.checkpoints.append(time.perf_counter() - started)
 
 
@@ -77,13 +86,14 @@ def _section(setting: Setting, steps: int, wall: float, clock: Clock, handle: Ti
     each = saved / max(len(handle.checkpoints), 1)
     every = setting.spec.checkpoint_seconds
     rollout = sum(clock.rollouts)
-    update = sum(clock.updates) - saved - handle.journal_seconds
+    update = sum(clock.updates) - saved - handle.journal_seconds - handle.chain_seconds
     training = wall - saved
     spent = {
         "rollout": rollout,
         "update": update,
         "journal": handle.journal_seconds,
-        "rest (set-up, finite check)": training - rollout - update - handle.journal_seconds,
+        "hash chain": handle.chain_seconds,
+        "rest (set-up, finite check)": training - rollout - update - handle.journal_seconds - handle.chain_seconds,
     }
     rows: list[tuple[Cell, ...]] = [(name, seconds, f"{seconds / training:.1%}") for name, seconds in spent.items()]
     share = each / (every + each)

@@ -1,15 +1,25 @@
-"""Prefect on this machine alone: its settings, and what a killed run left of its server."""
+"""Prefect on this machine alone: its settings, and a server that lives exactly as long as the flow's process."""
 
-import json
+import atexit
+import http.client
 import os
-import signal
+import socket
+import subprocess
+import sys
+import time
+import urllib.error
+import urllib.request
 from pathlib import Path
 
 from mtquant.context import store_root
-from mtquant.store.files import make_folder, write_atomic
+from mtquant.errors import MTQuantError
+from mtquant.store.files import guarded, make_folder
 
-HOME, ADDRESS, SERVER = "prefect", "server.url", "ephemeral-server.json"
-_SERVER_MARK = b"prefect.server.api.server:create_app"
+HOME, ADDRESS, LOG = "prefect", "server.url", "prefect-embedded.log"
+API = "PREFECT_API_URL"
+HOST = "127.0.0.1"
+START_SECONDS, END_SECONDS = 120.0, 15.0
+ALONE = "`--engine direct` runs the same units without Prefect."
 
 SETTINGS = {
     # Only Prefect's own profile turns it on; a person's profile must not turn it off.
@@ -18,24 +28,15 @@ SETTINGS = {
     "PREFECT_CLOUD_ENABLE_ORCHESTRATION_TELEMETRY": "false",
     "PREFECT_TELEMETRY_ENABLE_RESOURCE_METRICS": "false",
     "DO_NOT_TRACK": "true",
-    "PREFECT_LOGGING_LEVEL": "WARNING",
     # The default of 20 s is short on a busy machine.
     "PREFECT_SERVER_EPHEMERAL_STARTUP_TIMEOUT_SECONDS": "60",
 }
 
 
 def configure() -> None:
-    """Set what Prefect reads when it is imported; values that are set already stay.
-
-    Without `PREFECT_API_URL`, the server that `mtquant ui` runs on this store is used, else an embedded one.
-    """
-    home = prefect_home()
-    os.environ.setdefault("PREFECT_HOME", str(home))
-    for name, value in SETTINGS.items():
+    """Set what Prefect reads when it is imported; values that are set already stay."""
+    for name, value in ({"PREFECT_HOME": str(prefect_home())} | SETTINGS).items():
         os.environ.setdefault(name, value)
-    address = running_server(home)
-    if address:
-        os.environ.setdefault("PREFECT_API_URL", address)
 
 
 def prefect_home() -> Path:
@@ -49,52 +50,74 @@ def running_server(home: Path) -> str | None:
         address = (home / ADDRESS).read_text().strip()
     except OSError:
         return None
-    return address if _answers(address) else None
+    if not address.startswith((f"http://{HOST}:", "http://localhost:")):
+        return None
+    return address if _answers(address, seconds=3.0) else None
 
 
-def _answers(address: str) -> bool:
-    import urllib.error
-    import urllib.request
-
-    if not address.startswith(("http://127.0.0.1:", "http://localhost:")):
-        return False
+def _answers(address: str, seconds: float) -> bool:
     try:
-        with urllib.request.urlopen(f"{address}/health", timeout=3) as answer:
+        with urllib.request.urlopen(f"{address}/health", timeout=seconds) as answer:
             return bool(answer.status == 200)
-    except (OSError, urllib.error.URLError):
+    except (OSError, urllib.error.URLError, http.client.HTTPException):
         return False
 
 
-def note_server(home: Path, pid: int) -> None:
-    """Remember the embedded server's process, which outlives a flow that is killed."""
-    make_folder(home)
-    write_atomic(home / SERVER, json.dumps({"server": pid, "flow": os.getpid()}).encode())
+class Server:
+    """A server of Prefect's API that was begun here; it ends with this process, even by kill -9."""
+
+    def __init__(self) -> None:
+        make_folder(prefect_home())
+        self.log = store_root().absolute() / "logs" / LOG
+        make_folder(self.log.parent)
+        # The port is bound here, so nobody can take it while the server starts; requests until then wait.
+        with socket.create_server((HOST, 0)) as listening:
+            self.address = f"http://{HOST}:{listening.getsockname()[1]}/api"
+            command = [sys.executable, "-m", "flows.server", "--socket", str(listening.fileno())]
+            with guarded(self.log, "open the log"), self.log.open("ab") as file:
+                self._process = subprocess.Popen(
+                    command,
+                    # It ends when this pipe does.
+                    stdin=subprocess.PIPE,
+                    stdout=file,
+                    stderr=file,
+                    pass_fds=(listening.fileno(),),
+                    start_new_session=True,
+                )
+
+    def await_ready(self) -> None:
+        """Return once it answers. Raises `MTQuantError` where it ends instead."""
+        give_up = time.monotonic() + START_SECONDS
+        while time.monotonic() < give_up:
+            if _answers(self.address, seconds=1.0):
+                return
+            if self._process.poll() is not None:
+                raise MTQuantError(f"Prefect's server could not start; see {self.log}. {ALONE}")
+            time.sleep(0.05)
+        raise MTQuantError(f"Prefect's server did not answer within {START_SECONDS:.0f} s; see {self.log}. {ALONE}")
+
+    def end(self) -> None:
+        """End it and wait for that."""
+        assert self._process.stdin is not None
+        self._process.stdin.close()
+        try:
+            self._process.wait(timeout=END_SECONDS)
+        except subprocess.TimeoutExpired:
+            self._process.kill()
+            self._process.wait()
 
 
-def forget_server(home: Path) -> None:
-    """Forget it once it has ended with its flow."""
-    (home / SERVER).unlink(missing_ok=True)
+def choose_server() -> Server | None:
+    """Name to Prefect the server to use; call it before Prefect is imported.
 
-
-def end_orphan(home: Path) -> int | None:
-    """End the embedded server of a flow that was killed and return its pid, or None where there is none.
-
-    The process is only touched if its command line is that of Prefect's server and its flow is gone.
+    It is `PREFECT_API_URL`, else the one of `mtquant ui` on this store, else one that is begun here and returned.
     """
-    try:
-        note = json.loads((home / SERVER).read_text())
-        server, flow = int(note["server"]), int(note["flow"])
-    except (OSError, ValueError, KeyError, TypeError):
+    known = os.environ.get(API) or running_server(prefect_home())
+    if known:
+        os.environ[API] = known
         return None
-    if Path(f"/proc/{flow}").exists() or _SERVER_MARK not in _command_line(server):
-        return None
-    os.kill(server, signal.SIGTERM)
-    forget_server(home)
+    server = Server()
+    # What is registered first is called last: Prefect's own functions at exit still need it.
+    atexit.register(server.end)
+    os.environ[API] = server.address
     return server
-
-
-def _command_line(pid: int) -> bytes:
-    try:
-        return Path(f"/proc/{pid}/cmdline").read_bytes()
-    except OSError:
-        return b""

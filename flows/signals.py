@@ -38,11 +38,13 @@ def forwarding_stops(supervisor: Supervisor) -> Iterator[None]:
 
 
 def _forward(reading: int, supervisor: Supervisor) -> None:
+    stops = 0
     with os.fdopen(reading, "rb", buffering=0) as pipe:
         while received := pipe.read(64):
             for number in received:
                 if number in STOPS:
-                    (supervisor.kill if supervisor.stopping else supervisor.stop)()
+                    stops += 1
+                    (supervisor.kill if stops > 1 else supervisor.stop)()
 
 
 @contextmanager

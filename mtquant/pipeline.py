@@ -13,6 +13,7 @@ from mtquant.config.instruments import InstrumentSpec
 from mtquant.errors import DataError, StoreError, UsageError
 from mtquant.registry import did_you_mean
 from mtquant.store.digests import code_versions
+from mtquant.store.files import require_folder
 from mtquant.store.units import Unit, UnitSpec, stored_units
 from mtquant.synthetic import SYNTHETIC
 
@@ -31,7 +32,12 @@ _PLAYING = (
     "mtquant.agents.bundle",
     "mtquant.agents.policy",
 )
-_LEARNING = (*_PLAYING, "mtquant.agents.learning", "mtquant.agents.training.divergence")
+_LEARNING = (
+    *_PLAYING,
+    "mtquant.agents.learning",
+    "mtquant.agents.training.divergence",
+    "mtquant.agents.training.model_checkpointing",
+)
 CODE: dict[str, tuple[str, ...]] = {
     "dataset": ("mtquant.data",),
     "phase1": (
@@ -241,6 +247,7 @@ class PlannedUnit:
 
 def plan(spec: PipelineSpec, digests: Mapping[str, str], root: Path) -> list[PlannedUnit]:
     """Return for every unit whether it is reused, continued or run, and why. Changes nothing."""
+    require_folder(root)
     stored = stored_units(root)
     return [_planned(unit, root, stored) for unit in units_of(spec, digests)]
 
@@ -249,51 +256,110 @@ def _planned(spec: UnitSpec, root: Path, stored: Sequence[Unit]) -> PlannedUnit:
     unit = Unit(root, spec)
     damage = ""
     try:
-        if unit.done():
+        if unit.verify():
             return PlannedUnit(spec, "reuse", spec.total_steps, "finished with the same inputs")
     except StoreError as error:
         damage = f"damaged: {error}"
-    step = unit.checkpoints.newest_step()
-    if step is not None:
-        return PlannedUnit(spec, "continue", step, damage or f"stopped; a checkpoint is at step {step}")
     others = [other for other in stored if (other.spec.kind, other.spec.subject) == (spec.kind, spec.subject)]
-    if damage or any(other.spec.key == spec.key for other in others):
-        return PlannedUnit(spec, "run", 0, damage or "begun before, without a checkpoint")
+    if any(other.spec.key == spec.key for other in others):
+        return _begun(unit, damage)
+    if damage:
+        return PlannedUnit(spec, "run", 0, damage)
     # Of equally near units the newest explains best what changed since.
     others.sort(key=lambda other: (other.folder / "spec.json").stat().st_mtime, reverse=True)
-    candidates = [explain(other.spec.inputs, spec.inputs) for other in others]
-    if not candidates:
+    nearest = min(others, key=lambda other: len(_differences(other.spec.inputs, spec.inputs)), default=None)
+    if nearest is None:
         return PlannedUnit(spec, "run", 0, "new")
-    changes = min(candidates, key=len)
+    changes = explain(nearest.spec.inputs, spec.inputs)
     shown = "; ".join(changes[:3]) + (f"; and {len(changes) - 3} more" if len(changes) > 3 else "")
     return PlannedUnit(spec, "run", 0, shown, changes)
 
 
+def _begun(unit: Unit, damage: str) -> PlannedUnit:
+    """Return what is to be done with a unit that is in the store and not complete."""
+    holder, valid, newest = unit.holder(), unit.checkpoints.retained(), unit.checkpoints.newest_step()
+    at_work = f"is being made by {holder}" if holder else ""
+    if valid:
+        step = valid[-1].step
+        torn = "" if newest == step else f"; the one at step {newest:,} is damaged"
+        reason = damage or at_work or f"stopped; a checkpoint is at step {step:,}"
+        return PlannedUnit(unit.spec, "continue", step, reason + torn)
+    lost = unit.checkpoints.lost() or len(unit.checkpoints.verify())
+    if lost:
+        found = "its checkpoint is" if lost == 1 else f"all {lost} checkpoints are"
+        return PlannedUnit(unit.spec, "run", 0, f"{damage or 'stopped'}; {found} damaged, so it starts from step 0")
+    begun = "begun before, without a checkpoint" if unit.attempts() else "named by a run before, not begun"
+    return PlannedUnit(unit.spec, "run", 0, damage or at_work or begun)
+
+
+_PARTS = ("config", "data", "code", "upstream")
+"""Parts of a key in the order in which a person looks for the reason; others come first."""
+_Path = tuple[str, ...]
+
+
 def explain(before: Mapping[str, Any], after: Mapping[str, Any]) -> tuple[str, ...]:
-    """Return one line per difference between the key inputs of two units."""
-    old, new = dict(_leaves(before)), dict(_leaves(after))
-    paths = [path for path in {**old, **new} if old.get(path, _ABSENT) != new.get(path, _ABSENT)]
-    return tuple(dict.fromkeys(_line(path, old.get(path, _ABSENT), new.get(path, _ABSENT)) for path in paths))
+    """Return what differs between the key inputs of two units, one line per setting, what the user did first."""
+    found = _differences(before, after)
+    lines = [_setting(path, old, new) for path, old, new in found if path[0] not in _PARTS[1:]]
+    lines += _gone_and_come([entry for entry in found if entry[0][0] == "config"])
+    data = [entry for entry in found if entry[0][0] == "data"]
+    lines += [f"{path[1]} changed" for path, _, _ in data if path[1] in (CLOCK, SPLITS, MACRO)]
+    lines += _named("data of {} changed", [entry for entry in data if entry[0][1] not in (CLOCK, SPLITS, MACRO)])
+    code = [entry for entry in found if entry[0][0] == "code"]
+    lines += _named("code of {} changed", [entry for entry in code if entry[0][1].startswith("mtquant")])
+    lines += [f"{path[1]} {old} -> {new}" for path, old, new in code if not path[1].startswith("mtquant")]
+    lines += _named(
+        "upstream {} changes", [entry for entry in found if entry[0][0] == "upstream"], "upstream {} change"
+    )
+    return tuple(dict.fromkeys(line for line in lines if line))
 
 
 _ABSENT = "(absent)"
 
 
-def _leaves(value: Any, path: tuple[str, ...] = ()) -> list[tuple[tuple[str, ...], Any]]:
-    if isinstance(value, Mapping) and value:
-        return [leaf for name, entry in value.items() for leaf in _leaves(entry, (*path, name))]
-    return [(path, value)]
+def _differences(before: Mapping[str, Any], after: Mapping[str, Any]) -> list[tuple[_Path, Any, Any]]:
+    """Return path, old and new value of every difference; what one side lacks is one difference, whatever is in it."""
+    found: list[tuple[_Path, Any, Any]] = []
+    for name in {**before, **after}:
+        old, new = before.get(name, _ABSENT), after.get(name, _ABSENT)
+        if isinstance(old, Mapping) and isinstance(new, Mapping):
+            found += [((name, *path), a, b) for path, a, b in _differences(old, new)]
+        elif _plain(old) != _plain(new):
+            found.append(((name,), old, new))
+    return found
 
 
-def _line(path: tuple[str, ...], old: Any, new: Any) -> str:
-    part, name = path[0], ".".join(path[1:])
-    if part == "code":
-        return f"code of {name} changed" if name.startswith("mtquant") else f"{name} {old} -> {new}"
-    if part == "data":
-        return f"{name} changed" if name in (CLOCK, SPLITS, MACRO) else f"data of {name} changed"
-    if part == "upstream":
-        return f"upstream {name} changes"
-    return f"{name or part} {_shown(old)} -> {_shown(new)}"
+def _plain(value: Any) -> Any:
+    """Return a value as JSON gives it back: a list for a tuple."""
+    return [_plain(entry) for entry in value] if isinstance(value, list | tuple) else value
+
+
+def _setting(path: _Path, old: Any, new: Any) -> str:
+    """Return a changed setting; nothing for one that `_gone_and_come` tells."""
+    if isinstance(old, Mapping) or isinstance(new, Mapping):
+        return ""
+    name = ".".join(path[1:]) or path[0]
+    if name == "order":
+        # Of other instruments, the catalogue tells.
+        return "order of the instruments changed" if sorted(old) == sorted(new) else ""
+    return f"{name} {_shown(old)} -> {_shown(new)}"
+
+
+def _gone_and_come(changes: Sequence[tuple[_Path, Any, Any]]) -> list[str]:
+    """Return one line for all blocks that left the same parent, and one for all that came."""
+    lines = []
+    for word, here in (("without", 1), ("with", 2)):
+        blocks = [entry[0] for entry in changes if isinstance(entry[here], Mapping) and entry[3 - here] == _ABSENT]
+        for parent in dict.fromkeys(path[1:-1] for path in blocks):
+            names = ", ".join(path[-1] for path in blocks if path[1:-1] == parent)
+            lines.append(f"{'.'.join(parent) or 'settings'} {word} {names}")
+    return lines
+
+
+def _named(sentence: str, changes: Sequence[tuple[_Path, Any, Any]], of_several: str = "") -> list[str]:
+    names = [".".join(path[1:]) for path, _, _ in changes]
+    chosen = of_several or sentence if len(names) > 1 else sentence
+    return [chosen.format(", ".join(names))] if names else []
 
 
 def _shown(value: Any) -> str:

@@ -1,6 +1,7 @@
 """The unit graph: what a setting touches, what it leaves alone, and whether the plan says why."""
 
 import ast
+import shutil
 from functools import cache
 from pathlib import Path
 
@@ -233,7 +234,7 @@ def test_the_plan_reuses_what_is_finished_and_names_what_changed(tmp_path):
     assert reasons(tmp_path, longer) == {
         "phase3-joint": "phase3.timesteps 1000000 -> 2000",
         "phase3-no-peers": "phase3.timesteps 1000000 -> 2000",
-        "evaluate-report": "upstream phase3-joint changes; upstream phase3-no-peers changes",
+        "evaluate-report": "upstream phase3-joint, phase3-no-peers change",
         "export-onnx": "upstream phase3-joint changes",
     }
     found = reasons(tmp_path, digests=DIGESTS | {"EURUSD": "other"})
@@ -259,22 +260,103 @@ def test_the_nearest_unit_explains(tmp_path):
     assert reasons(tmp_path, longer)["phase3-joint"] == "phase3.timesteps 1000000 -> 2000"
 
 
-def test_the_plan_continues_from_a_checkpoint_and_repeats_what_is_damaged(tmp_path):
+def test_one_instrument_less_is_one_line(tmp_path):
     finish_all(tmp_path)
-    units = {unit.name: Unit(tmp_path, unit) for unit in units_of(SPEC, DIGESTS)}
-    (units["phase1-forex"].folder / "DONE.json").unlink()
-    units["phase1-forex"].checkpoints.save(640, Snapshot({}, {}), 1)
-    (units["phase1-equity"].folder / "DONE.json").unlink()
-    (units["dataset-market"].folder / "DONE.json").write_text("{}")
-    found = {unit.spec.name: unit for unit in plan(SPEC, DIGESTS, tmp_path)}
-    assert (found["phase1-forex"].state, found["phase1-forex"].step) == ("continue", 640)
-    assert (found["phase1-equity"].state, found["phase1-equity"].reason) == (
-        "run",
-        "begun before, without a checkpoint",
+    without = tuple(symbol for symbol in INSTRUMENTS if symbol not in ("GBPUSD", "US30"))
+    found = reasons(tmp_path, with_setting("environment.instruments", without))
+    assert found["dataset-market"] == "instruments without GBPUSD, US30; data of GBPUSD, US30 changed"
+    shrunk = "widths.largest_group 3 -> 2"
+    assert found["phase1-forex"] == f"{shrunk}; instruments without GBPUSD; data of GBPUSD changed"
+    assert "phase1-commodities" not in {name for name, reason in found.items() if "GBPUSD" in reason}
+    back = explain(*(unit.inputs for unit in two_datasets(without, INSTRUMENTS)))
+    assert back == ("instruments with GBPUSD, US30", "data of GBPUSD, US30 changed")
+    turned = explain(*(unit.inputs for unit in two_datasets(INSTRUMENTS, INSTRUMENTS[::-1])))
+    assert turned == ("order of the instruments changed",)
+
+
+def two_datasets(*traded):
+    """Return the dataset unit over each list of instruments."""
+    specs = [
+        SPEC.model_copy(update={"environment": SPEC.environment.model_copy(update={"instruments": t})}) for t in traded
+    ]
+    return [units_of(spec, DIGESTS)[0] for spec in specs]
+
+
+def begun(root, *steps):
+    """Return the stored forex specialist as it is after checkpoints at `steps`, without a result."""
+    finish_all(root)
+    unit = {unit.name: Unit(root, unit) for unit in units_of(SPEC, DIGESTS)}["phase1-forex"]
+    (unit.folder / "DONE.json").unlink()
+    for step in steps:
+        unit.journal.append(step, {})
+        unit.checkpoints.save(step, Snapshot({}, {"step": step}), 1)
+    return unit
+
+
+def planned_forex(root):
+    found = {unit.spec.name: unit for unit in plan(SPEC, DIGESTS, root)}
+    assert {unit.state for name, unit in found.items() if name != "phase1-forex"} == {"reuse"}
+    forex = found["phase1-forex"]
+    return forex.state, forex.step, forex.reason
+
+
+def test_an_interrupted_unit_continues(tmp_path):
+    begun(tmp_path, 640)
+    assert planned_forex(tmp_path) == ("continue", 640, "stopped; a checkpoint is at step 640")
+
+
+def test_a_unit_without_a_checkpoint_runs(tmp_path):
+    unit = begun(tmp_path)
+    assert planned_forex(tmp_path) == ("run", 0, "begun before, without a checkpoint")
+    with unit.lock():
+        assert planned_forex(tmp_path)[2].startswith("is being made by pid ")
+    shutil.rmtree(unit.folder / "attempts")
+    assert planned_forex(tmp_path) == ("run", 0, "named by a run before, not begun")
+
+
+def test_a_torn_checkpoint_is_not_counted_on(tmp_path):
+    unit = begun(tmp_path, 640, 1280)
+    before = {path: path.stat().st_mtime_ns for path in tmp_path.rglob("*")}
+    damage(unit.checkpoints.root / "000000001280" / "values.json")
+    assert planned_forex(tmp_path) == (
+        "continue",
+        640,
+        "stopped; a checkpoint is at step 640; the one at step 1,280 is damaged",
     )
-    assert found["dataset-market"].state == "run"
-    assert "damaged" in found["dataset-market"].reason
-    assert found["phase2-meta"].state == "reuse"
+    damage(unit.checkpoints.root / "000000000640" / "values.json")
+    lost = ("run", 0, "stopped; all 2 checkpoints are damaged, so it starts from step 0")
+    assert planned_forex(tmp_path) == lost
+    assert {path: path.stat().st_mtime_ns for path in tmp_path.rglob("*")}.keys() == before.keys()
+    with pytest.warns(UserWarning, match="moved"):
+        assert unit.checkpoints.latest() is None
+    assert planned_forex(tmp_path) == lost, "set aside by an attempt, they are still told"
+
+
+def damage(path):
+    path.write_bytes(path.read_bytes()[:-1] + b"?")
+
+
+@pytest.mark.parametrize("harm", ["marker", "cut", "flipped", "missing"])
+def test_a_damaged_result_is_made_again(tmp_path, harm):
+    unit = begun(tmp_path, 640)
+    weights = unit.outputs / "weights"
+    weights.write_bytes(b"123456")
+    unit.finish({}, {"weights": "d"})
+    assert planned_forex(tmp_path)[0] == "reuse"
+    match harm:
+        case "marker":
+            (unit.folder / "DONE.json").write_text("{}")
+        case "cut":
+            weights.write_bytes(b"123")
+        case "flipped":
+            weights.write_bytes(b"123457")
+        case "missing":
+            weights.unlink()
+    state, step, reason = planned_forex(tmp_path)
+    assert (state, step) == ("continue", 640)
+    assert reason.startswith("damaged: ")
+    shutil.rmtree(unit.checkpoints.root)
+    assert planned_forex(tmp_path)[:2] == ("run", 0)
 
 
 ENTRIES = {

@@ -5,7 +5,22 @@ from collections.abc import Sequence
 import typer
 
 from mtquant import __version__
-from mtquant.cli import bars, doctor, inspection, oracle, results, servers, settings, train
+from mtquant.cli import (
+    bars,
+    doctor,
+    garbage,
+    init,
+    inspection,
+    oracle,
+    promote,
+    results,
+    runs,
+    servers,
+    settings,
+    stop,
+    train,
+    verify,
+)
 from mtquant.cli.failures import exit_code_of
 
 app = typer.Typer(
@@ -32,15 +47,20 @@ def _common(
     """Train, resume, evaluate and export a hierarchy of trading agents."""
 
 
+app.command()(init.init)
 app.command()(train.train)
 app.command()(train.plan)
 app.command()(train.resume)
+app.command()(stop.stop)
 app.command()(inspection.status)
-app.add_typer(inspection.runs_app, name="runs")
+app.add_typer(runs.runs_app, name="runs")
 app.command()(inspection.logs)
 app.command()(results.evaluate)
 app.command()(results.export)
 app.command()(results.sync)
+app.command()(promote.promote)
+app.command()(verify.verify)
+app.command()(garbage.gc)
 app.command("import")(bars.import_files)
 app.add_typer(settings.config_app, name="config")
 app.command()(servers.ui)

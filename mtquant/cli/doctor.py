@@ -3,20 +3,22 @@
 import json
 import os
 import platform
-import shutil
 from collections.abc import Callable
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from importlib import metadata
-from pathlib import Path
+from typing import Annotated
 
 import typer
 
 from mtquant.cli import options
+from mtquant.cli.doctor_servers import servers
+from mtquant.cli.doctor_store import store
 from mtquant.cli.engines import default_workers
+from mtquant.cli.findings import BAD, OK, WARNING, Finding
+from mtquant.cli.proofs import prove
 from mtquant.context import market_data_root, store_root
 from mtquant.errors import ConfigError, MTQuantError
 from mtquant.execution.numerics import threads
-from mtquant.store.files import make_folder, write_atomic
 
 PACKAGES = (
     "numpy",
@@ -32,22 +34,17 @@ PACKAGES = (
     "torchjd",
     "TA-Lib",
 )
-FREE_BYTES = 1 << 30
-OK, WARNING, BAD = "ok", "warning", "bad"
 
 
-@dataclass(frozen=True)
-class Finding:
-    """One thing that was looked at."""
-
-    what: str
-    level: str
-    """`ok`, `warning` or `bad`."""
-    text: str
-
-
-def doctor(as_json: options.Json = False) -> None:
-    """Check versions, combinations known not to work, the store, the settings and the thread plan."""
+def doctor(
+    leaks: Annotated[bool, typer.Option("--leaks", help="Look for planted leaks, and for none where none is.")] = False,
+    learning: Annotated[bool, typer.Option("--learning", help="Train against known optima, small.")] = False,
+    as_json: options.Json = False,
+) -> None:
+    """Check versions, combinations known not to work, settings, threads, the store, disk space and servers."""
+    if leaks or learning:
+        prove(leaks=leaks, learning=learning, as_json=as_json)
+        return
     found = findings()
     if as_json:
         typer.echo(json.dumps([asdict(entry) for entry in found], indent=1))
@@ -64,7 +61,7 @@ def findings() -> list[Finding]:
     found = [Finding("python", OK, f"{platform.python_version()} on {platform.machine()}")]
     found += [_package(name) for name in PACKAGES]
     found += _combinations(_version)
-    found += [_store(store_root()), _settings(), _threads()]
+    found += [_settings(), _threads(), *store(store_root()), *servers(store_root())]
     return [*found, _market_data()]
 
 
@@ -96,19 +93,6 @@ def _combinations(version: Callable[[str], tuple[int, ...] | None]) -> list[Find
         text = "exact resume is tested with 2.9 only; install stable-baselines3>=2.9,<2.10"
         found.append(Finding("stable-baselines3", WARNING, text))
     return found
-
-
-def _store(root: Path) -> Finding:
-    probe = root / f".doctor-{os.getpid()}"
-    try:
-        make_folder(root)
-        write_atomic(probe, b"ok")
-        probe.unlink()
-        free = shutil.disk_usage(root).free
-    except (MTQuantError, OSError) as error:
-        return Finding("store", BAD, str(error))
-    text = f"{root.absolute()} is writable, {free / 1e9:.1f} GB free"
-    return Finding("store", OK if free >= FREE_BYTES else WARNING, text)
 
 
 def _settings() -> Finding:

@@ -20,6 +20,8 @@ def training_pipeline(argv: Sequence[str], run: Run | None = None) -> int:
     given, rest = parser.parse_known_args(argv)
     _use_store(given.output_dir)
     run = run or _run
+    if given.mode != "train":
+        _say_unused(given)
     if given.mode == "resume":
         return run(["resume", *_logs(given), *rest])
     if given.mode == "eval":
@@ -63,14 +65,21 @@ def _parser(name: str, description: str) -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog=name, description=description, epilog=more, allow_abbrev=False)
     parser.add_argument("--config", type=Path, help="YAML file of settings")
     parser.add_argument("--output-dir", type=Path, help="store; a last folder named phase1 to phase3 is left off")
-    parser.add_argument("--log-dir", type=Path, help="folder for <phase>/training.log; a last phase<N> is left off")
+    logs = "folder for <phase>/training.log and TensorBoard; a last phase<N> is left off (default: logs)"
+    parser.add_argument("--log-dir", type=Path, default=Path("logs"), help=logs)
     parser.add_argument("--device", help="cpu or cuda")
     return parser
 
 
 def _use_store(folder: Path | None) -> None:
-    if folder is not None:
-        os.environ[STORE_VARIABLE] = str(_without_phase(folder))
+    """Use `folder` as the store, and say how other commands find it."""
+    if folder is None:
+        return
+    from mtquant.cli.failures import say_note
+
+    store = str(_without_phase(folder))
+    os.environ[STORE_VARIABLE] = store
+    say_note(f"the store is {store}; other commands find it after: export {STORE_VARIABLE}={store}")
 
 
 def _without_phase(folder: Path) -> Path:
@@ -85,7 +94,17 @@ def _common(given: argparse.Namespace) -> list[str]:
 
 
 def _logs(given: argparse.Namespace) -> list[str]:
-    return ["--log-dir", str(_without_phase(given.log_dir))] if given.log_dir else []
+    """Return what makes `<log-dir>/phase<N>/training.log` and TensorBoard's events."""
+    return ["--log-dir", str(_without_phase(given.log_dir)), "--tensorboard"]
+
+
+def _say_unused(given: argparse.Namespace) -> None:
+    """Say which options have no effect because the run that is continued or evaluated has its own settings."""
+    from mtquant.cli.failures import say_note
+
+    unused = [f"--{name}" for name in ("config", "device") if getattr(given, name)]
+    if unused:
+        say_note(f"{' and '.join(unused)} count when a run is begun (`--mode train`); this run keeps its own settings.")
 
 
 def _steps(phase: int, steps: int | None) -> list[str]:

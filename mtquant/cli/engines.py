@@ -18,11 +18,12 @@ from mtquant.errors import MTQuantError
 from mtquant.execution.direct import run_direct
 from mtquant.execution.numerics import threads
 from mtquant.execution.preparation import PreparedRun
+from mtquant.execution.registering import register_challenger
 from mtquant.execution.supervisor import COMMAND, Supervisor
 from mtquant.store.runs import read_events, run_folder
 from mtquant.tracking.background import publishing
 
-FLOW = (sys.executable, "-m", "flows.pipeline")
+FLOW = (sys.executable, "-m", "flows.local")
 FLOW_LOG = "flow.log"
 FLOW_ENDED = "flow-ended"
 """Event with which the flow's process says how it ended: `exit_code`, `message`."""
@@ -45,6 +46,8 @@ class Launch:
     log_dir: Path | None = None
     unit_command: Sequence[str] = field(default_factory=lambda: COMMAND)
     flow_command: Sequence[str] = field(default_factory=lambda: FLOW)
+    restart: bool = True
+    """Whether a unit whose checkpoints are all damaged starts from step 0; else it fails."""
 
 
 @dataclass(frozen=True)
@@ -70,7 +73,12 @@ def execute(root: Path, run: PreparedRun, launch: Launch, watcher: Watcher) -> N
 
 def _run_directly(root: Path, run: PreparedRun, launch: Launch, watcher: Watcher) -> None:
     supervisor = Supervisor(
-        root, run.record.run_id, command=launch.unit_command, log_dir=launch.log_dir, wait_for_locks=True
+        root,
+        run.record.run_id,
+        command=launch.unit_command,
+        log_dir=launch.log_dir,
+        wait_for_locks=True,
+        restart=launch.restart,
     )
     told = False
 
@@ -83,6 +91,7 @@ def _run_directly(root: Path, run: PreparedRun, launch: Launch, watcher: Watcher
 
     with publishing(root, run.record.run_id):
         run_direct(supervisor, run.units, workers=launch.workers, watch=watch)
+        register_challenger(root, run.record.run_id)
 
 
 def _run_flow(root: Path, run_id: str, launch: Launch, watcher: Watcher) -> None:
@@ -90,6 +99,7 @@ def _run_flow(root: Path, run_id: str, launch: Launch, watcher: Watcher) -> None
     log = run_folder(root, run_id) / FLOW_LOG
     arguments = [*launch.flow_command, "--run", run_id, "--workers", str(launch.workers), "--supervised"]
     arguments += ["--log-dir", str(launch.log_dir)] if launch.log_dir else []
+    arguments += [] if launch.restart else ["--no-restart"]
     started = time.time()
     with log.open("ab") as file:
         flow = subprocess.Popen(

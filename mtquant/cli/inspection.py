@@ -1,164 +1,124 @@
-"""`status`, `runs` and `logs`: what the store says."""
+"""`status` and `logs`: what the store says of one run."""
 
-import json
 import sys
 import time
 from collections.abc import Iterator
-from dataclasses import asdict
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
 from rich.console import Console
-from rich.table import Table
 
 from mtquant.cli import options
-from mtquant.cli.progress import Progress
-from mtquant.cli.tables import status_table, styled
+from mtquant.cli.output import console, write_json
+from mtquant.cli.progress import age, last_sign
+from mtquant.cli.watch import GOING, Look, ending, looks, watch
 from mtquant.context import store_root
-from mtquant.errors import MTQuantError, UsageError
-from mtquant.store.runs import RunRecord, list_runs, load_run, run_folder, unit_of_run
-from mtquant.store.status import RunStatus, run_status
-from mtquant.tracking.describe import CREATED, first_event
+from mtquant.errors import StoreError, UsageError
+from mtquant.store.runs import RunRecord, load_run, run_folder, unit_of_run
+from mtquant.store.status import run_status
 from mtquant.tracking.location import tracking_uri
 from mtquant.tracking.published import pending_units
 
 FOLLOW_SECONDS = 0.5
 ENGINE_LOGS = ("flow", "tracking")
 
-runs_app = typer.Typer(help="The runs in the store.", no_args_is_help=True)
+WatchOption = Annotated[bool, typer.Option("--watch", "-w", help="Go on until the run ends; exit code as it ended.")]
+FollowOption = Annotated[bool, typer.Option("--follow", "-f", help="Wait for more until the run ends.")]
+LinesOption = Annotated[int | None, typer.Option("--lines", "-n", min=0, help="Only the last lines of each log.")]
+UnitArgument = Annotated[
+    str | None, typer.Argument(metavar="[UNIT]", help="Unit, `flow` or `tracking`; else all units.")
+]
 
 
-def status(run: options.Run = None, as_json: options.Json = False) -> None:
+def status(run: options.Run = None, follow: WatchOption = False, as_json: options.Json = False) -> None:
     """Show where a run stands: what is finished, running, stopped or dead."""
     root = store_root()
     record = load_run(root, run)
-    found, units = Progress(root, record).look()
+    out = console()
+    if follow:
+        look = watch(root, record, out, as_json)
+        if not as_json:
+            _say_more(out, root, look)
+        error = ending(look.status)
+        if error is not None:
+            raise error
+        return
+    look = next(looks(root, record.run_id, lambda: None))
+    if as_json:
+        write_json(look.values() | {"tracking_pending": pending_units(root, record, tracking_uri(root))})
+        return
+    out.print(look.table())
+    _say_more(out, root, look)
+
+
+def _say_more(out: Console, root: Path, look: Look) -> None:
+    """Say what waits for MLflow, and how to go on."""
+    record = load_run(root, look.status.run_id)
+    run, state = record.run_id, look.status.state
     pending = pending_units(root, record, tracking_uri(root))
-    if as_json:
-        values: dict[str, Any] = asdict(found) | {"tracking_pending": pending}
-        for entry, unit in zip(values["units"], units, strict=True):
-            entry |= {"steps_per_second": unit.rate, "seconds_to_go": unit.eta}
-        _write(values)
-        return
-    console = _console()
-    console.print(f"run {found.run_id}: {styled(found.state)}" + (f", held by {found.holder}" if found.holder else ""))
-    console.print(status_table(found, {unit.status.name: (unit.rate, unit.eta) for unit in units}))
-    if pending:
-        console.print(f"tracking: {len(pending)} units pending; `mtquant sync` publishes them", markup=False)
-    if found.state in ("stopped", "dead", "failed"):
-        console.print(f"continue with: mtquant resume {found.run_id}", markup=False, highlight=False)
+    if pending and state not in GOING:
+        _say(out, f"tracking: {len(pending)} results are not in MLflow yet; `mtquant sync` publishes them")
+    if state == "dead":
+        ago = age(time.time() - last_sign(root, record))
+        _say(out, f"its process ended without a word; the last sign of life was {ago} ago")
+    if state in ("stopped", "dead", "failed"):
+        _say(out, f"resume with: mtquant resume {run}")
 
 
-@runs_app.command("list")
-def runs_list(as_json: options.Json = False) -> None:
-    """List all runs, oldest first."""
-    root = store_root()
-    found = [_summary(root, run_id) for run_id in list_runs(root)]
-    if as_json:
-        _write(found)
-        return
-    table = Table(box=None, pad_edge=False, header_style="bold")
-    for name in ("run", "state", "units", "profile", "data", "seed", "engine"):
-        table.add_column(name, no_wrap=True)
-    for entry in found:
-        cells = (str(entry[name]) for name in ("units", "profile", "data", "seed", "engine"))
-        table.add_row(entry["run"], styled(entry["state"]), *cells)
-    _console().print(table if found else f"There is no run in {root.absolute()}. Start one with `mtquant train`.")
-
-
-@runs_app.command("show")
-def runs_show(run: options.Run = None, as_json: options.Json = False) -> None:
-    """Show one run: command, units with their folders and results."""
-    root = store_root()
-    record = load_run(root, run)
-    found = run_status(root, record)
-    values = _summary(root, record.run_id) | {
-        "command": record.command,
-        "created": record.created,
-        "folder": str(run_folder(root, record.run_id).absolute()),
-        "config": record.config,
-        "unit_results": {unit.name: _result(root, record, unit.name) for unit in found.units},
-    }
-    if as_json:
-        _write(values)
-        return
-    console = _console()
-    for name in ("run", "state", "created", "profile", "data", "seed", "engine", "folder"):
-        console.print(f"{name}: {values[name]}", markup=False, highlight=False, soft_wrap=True)
-    console.print(f"command: {' '.join(record.command)}", markup=False, highlight=False, soft_wrap=True)
-    _print_results(console, found, values["unit_results"])
+def _say(out: Console, text: str) -> None:
+    out.print(text, markup=False, highlight=False, soft_wrap=True)
 
 
 def logs(
-    run: options.Run = None,
-    unit: Annotated[str | None, typer.Argument(metavar="[UNIT]", help="Unit, `flow` or `tracking`.")] = None,
-    follow: Annotated[bool, typer.Option("--follow", "-f", help="Wait for more until the run ends.")] = False,
+    run: options.Run = None, unit: UnitArgument = None, follow: FollowOption = False, lines: LinesOption = None
 ) -> None:
     """Print the log of a unit, or of all units of a run one after the other."""
     root = store_root()
     record = load_run(root, run)
-    names = [unit] if unit else list(record.units)
-    paths = {name: _log_path(root, record, name) for name in names}
-    if unit and not follow and not paths[unit].is_file():
-        raise UsageError(f"{unit} of run {record.run_id} has written no log yet.")
-    offsets = dict.fromkeys(names, 0)
+    if unit is not None:
+        path = _log_path(root, record, unit)
+        if not follow and not path.is_file():
+            raise UsageError(f"{unit} of run {record.run_id} has written no log yet.")
+    offsets = {} if lines is None else {p: _offset_of_last(p, lines) for p in _log_paths(root, record, unit).values()}
     while True:
-        running = run_status(root, record).state in ("running", "preparing")
-        for name, path in paths.items():
-            for line, end in _lines_from(path, offsets[name]):
+        going = run_status(root, record).state in GOING
+        # Units become known while the run is prepared, and their folders with them.
+        record = load_run(root, record.run_id)
+        for name, path in _log_paths(root, record, unit).items():
+            for line, end in _lines_from(path, offsets.get(path, 0)):
                 sys.stdout.write(line if unit else f"{name}: {line}")
-                offsets[name] = end
+                offsets[path] = end
         sys.stdout.flush()
-        if not follow or not running:
+        if not follow or not going:
             return
         time.sleep(FOLLOW_SECONDS)
 
 
-def _summary(root: Path, run_id: str) -> dict[str, Any]:
-    try:
-        record = load_run(root, run_id)
-        found = run_status(root, record)
-    except MTQuantError as error:
-        # One damaged record must not hide the others.
-        unknown = dict.fromkeys(("units", "profile", "data", "seed", "engine"), "?")
-        return {"run": run_id, "state": "damaged", **unknown, "message": str(error)}
-    done = sum(unit.state == "done" for unit in found.units)
-    return {
-        "run": run_id,
-        "state": found.state,
-        "units": f"{done}/{len(found.units)}",
-        "profile": str(first_event(root, run_id, CREATED).get("profile", "")),
-        "data": record.config.get("data", {}).get("source"),
-        "seed": record.config.get("seed"),
-        "engine": record.engine,
-    }
-
-
-def _result(root: Path, record: RunRecord, name: str) -> dict[str, Any]:
-    try:
-        unit = unit_of_run(root, record, name)
-        done = unit.done()
-    except MTQuantError as error:
-        return {"message": str(error)}
-    found: dict[str, Any] = {"folder": str(unit.folder.absolute())}
-    if done is not None:
-        found |= {"metrics": done.metrics, "attempts": done.attempts, "wall_seconds": done.wall_seconds}
+def _log_paths(root: Path, record: RunRecord, unit: str | None) -> dict[str, Path]:
+    """Return the logs to show; a unit whose folder is damaged has none, unless it was asked for."""
+    if unit is not None:
+        return {unit: _log_path(root, record, unit)}
+    found = {}
+    for name in record.units:
+        try:
+            found[name] = _log_path(root, record, name)
+        except StoreError as error:
+            sys.stderr.write(f"note: {error}\n")
     return found
-
-
-def _print_results(console: Console, found: RunStatus, results: dict[str, dict[str, Any]]) -> None:
-    for unit in found.units:
-        result = results[unit.name]
-        console.print(f"\n[bold]{unit.name}[/] {styled(unit.state)}  {result.get('folder', '')}", soft_wrap=True)
-        for name, value in list(result.get("metrics", {}).items())[:20]:
-            console.print(f"  {name}: {value:.6g}", markup=False, highlight=False)
 
 
 def _log_path(root: Path, record: RunRecord, name: str) -> Path:
     if name in ENGINE_LOGS:
         return run_folder(root, record.run_id) / f"{name}.log"
     return unit_of_run(root, record, name).folder / "unit.log"
+
+
+def _offset_of_last(path: Path, lines: int) -> int:
+    """Return where the last `lines` whole lines begin."""
+    content = path.read_bytes() if path.is_file() else b""
+    whole = content[: content.rfind(b"\n") + 1].splitlines(keepends=True)
+    return sum(map(len, whole[: max(0, len(whole) - lines)]))
 
 
 def _lines_from(path: Path, offset: int) -> Iterator[tuple[str, int]]:
@@ -172,12 +132,3 @@ def _lines_from(path: Path, offset: int) -> Iterator[tuple[str, int]]:
                 return
             offset += len(line)
             yield line.decode(errors="replace"), offset
-
-
-def _console() -> Console:
-    console = Console()
-    return console if console.is_terminal else Console(width=140)
-
-
-def _write(values: Any) -> None:
-    sys.stdout.write(json.dumps(values, indent=1, default=str) + "\n")

@@ -17,6 +17,7 @@ Setting = Annotated[list[str] | None, typer.Option("--set", "-s", help="One sett
 Seed = Annotated[int | None, typer.Option("--seed", help="Root of every random stream.")]
 Run = Annotated[str | None, typer.Argument(metavar="[RUN]", help="Name of the run, or its beginning; else the newest.")]
 Json = Annotated[bool, typer.Option("--json", help="Write JSON for programs.")]
+Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="Show only where the results are, and errors.")]
 Phase = Annotated[int | None, typer.Option("--phase", min=1, max=3, help="Only this phase and what it needs.")]
 
 

@@ -7,12 +7,11 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from mtquant.errors import StoreError
-from mtquant.store.journal import JournalLine
-from mtquant.store.runs import RunRecord, unit_of_run
+from mtquant.store.journal import JournalLine, headline
+from mtquant.store.runs import EVENTS, RECORD, RunRecord, run_folder, unit_of_run
 from mtquant.store.status import RunStatus, UnitStatus, run_status
+from mtquant.store.units import UNITS
 
-REWARD_KEYS = ("reward_per_step", "utility_per_bar", "reward", "value")
-"""Journal metrics that say how well an agent does, the first present one is shown."""
 WINDOW_LINES = 8
 
 
@@ -85,9 +84,8 @@ class _Tail:
 
     def reward(self) -> float | None:
         for line in reversed(self._lines):
-            for key in REWARD_KEYS:
-                if key in line.metrics:
-                    return line.metrics[key]
+            if found := headline(line.metrics):
+                return found[1]
         return None
 
 
@@ -108,6 +106,24 @@ def _age(checkpoints: Path, step: int | None) -> float | None:
         return max(0.0, time.time() - (checkpoints / f"{step:012d}").stat().st_mtime)
     except OSError:
         return None
+
+
+def last_sign(root: Path, record: RunRecord) -> float:
+    """Return when anything of the run was written last, seconds since 1970."""
+    folder = run_folder(root, record.run_id)
+    paths = [folder / RECORD, folder / EVENTS]
+    for entry in record.units.values():
+        unit = root / UNITS / entry["folder"]
+        paths += [unit / "metrics.jsonl", unit / "unit.log", unit / "checkpoints"]
+    return max(path.stat().st_mtime for path in paths if path.exists())
+
+
+def age(seconds: float) -> str:
+    """Return a duration in its largest unit: `12 s`, `4 min`, `3 h`, `2 days`."""
+    for limit, size, unit in ((120, 1, "s"), (7200, 60, "min"), (172_800, 3600, "h")):
+        if seconds < limit:
+            return f"{max(0, seconds) / size:.0f} {unit}"
+    return f"{seconds / 86_400:.0f} days"
 
 
 def clock(seconds: float | None) -> str:

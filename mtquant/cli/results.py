@@ -1,5 +1,6 @@
 """`evaluate`, `export` and `sync`: results of a finished training, made or published again."""
 
+from enum import StrEnum
 from typing import Annotated
 
 import typer
@@ -18,7 +19,15 @@ from mtquant.store.runs import append_event, list_runs, load_run
 from mtquant.tracking.describe import CREATED, first_event
 from mtquant.tracking.location import without_secrets
 
-SplitOption = Annotated[str | None, typer.Option("--split", help="Split to open: test or validation.")]
+
+class Split(StrEnum):
+    """Split that an evaluation opens."""
+
+    TEST = "test"
+    VALIDATION = "validation"
+
+
+SplitOption = Annotated[Split | None, typer.Option("--split", help="Split to open.")]
 EpisodesOption = Annotated[
     int | None, typer.Option("--episodes", min=2, help="Fresh episodes of the noise-free score (planted markets).")
 ]

@@ -1,6 +1,7 @@
 """`ui`: the MLflow and Prefect pages on this machine, for as long as the command runs."""
 
 import os
+import signal
 import socket
 import subprocess
 import sys
@@ -8,6 +9,7 @@ import time
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
+from types import FrameType
 from typing import Annotated
 
 import typer
@@ -18,9 +20,9 @@ from mtquant.store.files import make_folder
 from mtquant.tracking.location import SETTINGS, TRACKING_VARIABLE, artifact_location, tracking_uri, without_secrets
 
 HOST = "127.0.0.1"
-START_SECONDS = 90.0
-PREFECT_ADDRESS = "server.url"
-"""File in the Prefect folder of the store that names a running server, for `train` to find."""
+START_SECONDS = 120.0
+PREFECT_ADDRESS, MLFLOW_ADDRESS = "server.url", "mlflow.url"
+"""Files in the store's `prefect` folder that name the running servers: for `train` to find, and for links to follow."""
 
 PortOption = Annotated[int, typer.Option("--mlflow-port", help="Port of the MLflow page; 0 takes a free one.")]
 PrefectPort = Annotated[int, typer.Option("--prefect-port", help="Port of the Prefect page; 0 takes a free one.")]
@@ -34,12 +36,17 @@ def ui(
     """Serve MLflow (and Prefect) on loopback until Ctrl-C, and print the addresses."""
     root = store_root()
     make_folder(root / "logs")
+    # Stopped by a service manager, the servers end like after Ctrl-C.
+    signal.signal(signal.SIGTERM, _interrupt)
     with ExitStack() as servers:
         mlflow = servers.enter_context(mlflow_page(root, mlflow_port))
-        typer.echo(f"MLflow:  {mlflow}  (runs: choose an experiment, then `Model training`)")
-        if not mlflow_only:
-            typer.echo(f"Prefect: {servers.enter_context(prefect_page(root, prefect_port))}")
-        typer.echo("Ctrl-C ends both.")
+        prefect = None if mlflow_only else servers.enter_context(prefect_page(root, prefect_port))
+        # Both have begun by now, since each takes its seconds.
+        # Without the workflow MLflow opens its pages for language models.
+        typer.echo(f"MLflow:  {mlflow.ready()}/#/experiments?workflowType=machine_learning")
+        if prefect is not None:
+            typer.echo(f"Prefect: {prefect.ready()}")
+        typer.echo("Ctrl-C ends both." if prefect else "Ctrl-C ends it.")
         try:
             while True:
                 time.sleep(1.0)
@@ -47,37 +54,48 @@ def ui(
             typer.echo("ending")
 
 
+def _interrupt(_number: int, _frame: FrameType | None) -> None:
+    raise KeyboardInterrupt
+
+
+class Page:
+    """A page at `address`, served by a process that was begun here or by a server elsewhere."""
+
+    def __init__(self, name: str, address: str, process: "subprocess.Popen[bytes] | None" = None) -> None:
+        self.name, self.address = name, address
+        self._process = process
+
+    def ready(self) -> str:
+        """Return the address once the page is served. Raises `MTQuantError` where its server ends instead."""
+        give_up = time.monotonic() + START_SECONDS
+        while self._process is not None and not _listens(self.address):
+            if self._process.poll() is not None or time.monotonic() > give_up:
+                raise MTQuantError(f"The {self.name} server did not start; see {_log(store_root(), self.name)}.")
+            time.sleep(0.2)
+        return self.address
+
+
 @contextmanager
-def mlflow_page(root: Path, port: int) -> Iterator[str]:
+def mlflow_page(root: Path, port: int) -> Iterator[Page]:
     """Serve the store's tracking database, or name the server that `MLFLOW_TRACKING_URI` points to."""
     uri = tracking_uri(root)
     if uri.startswith("http"):
-        yield without_secrets(uri)
+        yield Page("MLflow", without_secrets(uri))
         return
     port = free_port(port, "MLflow", "--mlflow-port")
-    command = [
-        sys.executable,
-        "-m",
-        "mlflow",
-        "server",
-        "--host",
-        HOST,
-        "--port",
-        str(port),
-        "--workers",
-        "1",
-        "--backend-store-uri",
-        uri,
-    ]
+    command = ["mlflow", "server", "--host", HOST, "--port", str(port), "--workers", "1", "--backend-store-uri", uri]
     location = artifact_location(root, uri)
     command += ["--default-artifact-root", location, "--no-serve-artifacts"] if location else []
     environment = {name: value for name, value in os.environ.items() if name != TRACKING_VARIABLE} | SETTINGS
-    with _server(command, environment, root / "logs" / "mlflow-server.log", port, "MLflow") as address:
-        yield address
+    with (
+        _server("MLflow", command, environment, root, port) as page,
+        _noted(root / "prefect" / MLFLOW_ADDRESS, page.address),
+    ):
+        yield page
 
 
 @contextmanager
-def prefect_page(root: Path, port: int) -> Iterator[str]:
+def prefect_page(root: Path, port: int) -> Iterator[Page]:
     """Serve the store's Prefect database with its page; `train` finds it while it runs."""
     port = free_port(port, "Prefect", "--prefect-port")
     home = root.absolute() / "prefect"
@@ -90,26 +108,38 @@ def prefect_page(root: Path, port: int) -> Iterator[str]:
         "PREFECT_UI_SHOW_PROMOTIONAL_CONTENT": "false",
         "PREFECT_UI_API_URL": f"http://{HOST}:{port}/api",
     }
-    command = [sys.executable, "-m", "prefect", "server", "start", "--host", HOST, "--port", str(port)]
-    with _server(command, environment, root / "logs" / "prefect-server.log", port, "Prefect") as address:
-        note = home / PREFECT_ADDRESS
-        note.write_text(f"{address}/api")
-        try:
-            yield address
-        finally:
-            note.unlink(missing_ok=True)
+    command = ["prefect", "server", "start", "--host", HOST, "--port", str(port)]
+    with (
+        _server("Prefect", command, environment, root, port) as page,
+        _noted(home / PREFECT_ADDRESS, f"{page.address}/api"),
+    ):
+        yield page
 
 
 @contextmanager
-def _server(command: list[str], environment: dict[str, str], log: Path, port: int, name: str) -> Iterator[str]:
-    """Start a server, wait until its port answers, and end it and its children on the way out."""
-    with log.open("ab") as file:
+def _noted(path: Path, address: str) -> Iterator[None]:
+    make_folder(path.parent)
+    path.write_text(address)
+    try:
+        yield
+    finally:
+        path.unlink(missing_ok=True)
+
+
+@contextmanager
+def _server(name: str, command: list[str], environment: dict[str, str], root: Path, port: int) -> Iterator[Page]:
+    """Start a server, and end it and its children on the way out."""
+    with _log(root, name).open("ab") as file:
         process = subprocess.Popen(
-            command, env=environment, stdin=subprocess.DEVNULL, stdout=file, stderr=file, start_new_session=True
+            [sys.executable, "-m", *command],
+            env=environment,
+            stdin=subprocess.DEVNULL,
+            stdout=file,
+            stderr=file,
+            start_new_session=True,
         )
     try:
-        _await_port(process, port, log, name)
-        yield f"http://{HOST}:{port}"
+        yield Page(name, f"http://{HOST}:{port}", process)
     finally:
         process.terminate()
         try:
@@ -119,17 +149,14 @@ def _server(command: list[str], environment: dict[str, str], log: Path, port: in
             process.wait()
 
 
-def _await_port(process: "subprocess.Popen[bytes]", port: int, log: Path, name: str) -> None:
-    give_up = time.monotonic() + START_SECONDS
-    while time.monotonic() < give_up:
-        if process.poll() is not None:
-            break
-        with socket.socket() as probe:
-            probe.settimeout(1.0)
-            if probe.connect_ex((HOST, port)) == 0:
-                return
-        time.sleep(0.2)
-    raise MTQuantError(f"The {name} server did not start; see {log}.")
+def _log(root: Path, name: str) -> Path:
+    return root / "logs" / f"{name.lower()}-server.log"
+
+
+def _listens(address: str) -> bool:
+    with socket.socket() as probe:
+        probe.settimeout(1.0)
+        return probe.connect_ex((HOST, int(address.rpartition(":")[2]))) == 0
 
 
 def free_port(port: int, name: str, option: str) -> int:

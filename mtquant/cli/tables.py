@@ -1,5 +1,6 @@
 """Tables of units and runs for people."""
 
+from collections import Counter
 from collections.abc import Sequence
 from typing import Any
 
@@ -46,8 +47,16 @@ def plan_table(units: Sequence[PlannedUnit]) -> Table:
     for unit in units:
         left = steps_to_do(unit)
         shown = "-" if unit.state == "reuse" or unit.spec.total_steps == 1 else f"{left:,}"
-        table.add_row(unit.spec.name, styled(unit.state), shown, _escaped(unit.reason))
+        where = f" at {unit.step:,}" if unit.state == "continue" else ""
+        table.add_row(unit.spec.name, styled(unit.state) + where, shown, _escaped(unit.reason))
     return table
+
+
+def plan_summary(units: Sequence[PlannedUnit]) -> str:
+    """Return how many units are reused, continued and run."""
+    counts = Counter(unit.state for unit in units)
+    words = {"reuse": "to reuse", "continue": "to continue", "run": "to run"}
+    return ", ".join(f"{counts[state]} {word}" for state, word in words.items() if counts[state])
 
 
 def plan_values(units: Sequence[PlannedUnit]) -> list[dict[str, Any]]:

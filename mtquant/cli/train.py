@@ -2,6 +2,7 @@
 
 import subprocess
 import sys
+from contextlib import ExitStack
 from dataclasses import replace
 from pathlib import Path
 from typing import Annotated
@@ -14,13 +15,23 @@ from mtquant.cli.failures import say_note
 from mtquant.cli.progress import Progress
 from mtquant.cli.view import View, make_view
 from mtquant.context import store_root
-from mtquant.errors import LockedError
+from mtquant.errors import LockedError, UsageError
 from mtquant.execution.numerics import threads
 from mtquant.execution.preparation import PreparedRun, prepare_run, record_run
 from mtquant.pipeline import ONNX, REPORT
 from mtquant.store.files import remove_tree
 from mtquant.store.locks import Holder
-from mtquant.store.runs import RunRecord, append_event, list_runs, load_run, run_folder, run_holder, unit_of_run
+from mtquant.store.runs import (
+    RunRecord,
+    append_event,
+    begin_lock,
+    list_runs,
+    load_run,
+    run_folder,
+    run_holder,
+    run_lock,
+    unit_of_run,
+)
 from mtquant.store.status import run_status
 from mtquant.store.units import Unit
 from mtquant.tracking.location import tracking_uri, without_secrets
@@ -45,6 +56,7 @@ def train(  # noqa: PLR0913
     phase: options.Phase = None,
     log_dir: LogDirOption = None,
     tensorboard: BoardOption = False,
+    quiet: options.Quiet = False,
     as_json: options.Json = False,
 ) -> None:
     """Train all three phases, evaluate, export; what is finished already is reused."""
@@ -55,7 +67,7 @@ def train(  # noqa: PLR0913
     record = record_run(root, spec, ["mtquant", *sys.argv[1:]], engine.value, targets)
     append_event(root, record.run_id, "created", profile=profile or "default", git=git_commit())
     launch = Launch(engine, workers or default_workers(), _log_dir(log_dir, tensorboard))
-    run_recorded(root, record, launch, make_view(as_json), tensorboard=tensorboard, fresh=True)
+    run_recorded(root, record, launch, make_view(as_json, quiet=quiet), tensorboard=tensorboard, fresh=True)
 
 
 def plan(
@@ -81,57 +93,105 @@ def plan(
     make_view(as_json).plan(units, {"store": str(store_root().absolute())})
 
 
-def resume(
+def resume(  # noqa: PLR0913
     run: options.Run = None,
+    start: Annotated[
+        str | None, typer.Option("--from", help="Make this phase (1, 2, 3, evaluate, export) and what follows again.")
+    ] = None,
+    restart: Annotated[
+        bool, typer.Option(help="Start a unit from step 0 where all its checkpoints are damaged; else exit with 5.")
+    ] = True,
     engine: Annotated[Engine | None, typer.Option("--engine", "-e", help="Else the one the run had.")] = None,
     workers: WorkersOption = None,
     log_dir: LogDirOption = None,
     tensorboard: BoardOption = False,
+    quiet: options.Quiet = False,
     as_json: options.Json = False,
 ) -> None:
-    """Continue a run exactly where it stopped; finished units are never trained again."""
+    """Continue a run exactly where it stopped; finished units are not trained again unless `--from` asks for it."""
     root = store_root()
     record = load_run(root, run)
     chosen = engine or Engine(record.engine)
-    launch = Launch(chosen, workers or default_workers(), _log_dir(log_dir, tensorboard))
-    append_event(root, record.run_id, "resumed", git=git_commit(), engine=chosen.value)
-    run_recorded(root, record, launch, make_view(as_json), tensorboard=tensorboard, fresh=False)
+    launch = Launch(chosen, workers or default_workers(), _log_dir(log_dir, tensorboard), restart=restart)
+    append_event(root, record.run_id, "resumed", git=git_commit(), engine=chosen.value, start=start)
+    if start is not None:
+        begin_again(root, record, start)
+    run_recorded(root, record, launch, make_view(as_json, quiet=quiet), tensorboard=tensorboard, fresh=False)
+
+
+def begin_again(root: Path, record: RunRecord, start: str) -> None:
+    """Set the results and checkpoints of a phase and of what reads it aside, so that they are made from step 0.
+
+    They lie in each unit's `quarantine` until `mtquant gc`. Raises `UsageError` for an unknown phase and `LockedError`
+    where a unit is at work.
+    """
+    with run_lock(root, record.run_id):
+        for unit in again_from(root, record, start):
+            with unit.lock():
+                unit.set_aside(checkpoints=True)
+
+
+def again_from(root: Path, record: RunRecord, start: str) -> list[Unit]:
+    """Return the units of the phase `start` and all that read them, in order."""
+    units = [unit_of_run(root, record, name) for name in record.units]
+    kinds = list(dict.fromkeys(unit.spec.kind for unit in units))
+    kind = f"phase{start}" if start.isdigit() else start
+    if kind not in kinds:
+        raise UsageError(
+            f"The run {record.run_id} has no phase `{start}`; it has {', '.join(kinds) or 'no units yet'}."
+        )
+    found: list[Unit] = []
+    for unit in units:
+        if unit.spec.kind == kind or {known.spec.name for known in found} & set(unit.spec.upstream):
+            found.append(unit)
+    return found
 
 
 def run_recorded(
     root: Path, record: RunRecord, launch: Launch, view: View, *, tensorboard: bool = False, fresh: bool
 ) -> PreparedRun:
     """Prepare a recorded run, show the plan, execute it and show where the results are."""
-    _refuse_held(run_holder(root, record.run_id), f"The run {record.run_id}")
-    prepared = prepare_run(root, record)
-    if all(unit.state == "reuse" for unit in prepared.plan):
-        view.plan(prepared.plan, {})
-        return replace(prepared, record=_nothing_to_do(root, prepared, view, fresh))
+    with ExitStack() as beginning:
+        # `status` and `stop` see the run by this lock until the engine has its own.
+        beginning.enter_context(begin_lock(root, record.run_id))
+        _refuse_held(run_holder(root, record.run_id), f"The run {record.run_id}")
+        with view.preparing():
+            prepared = prepare_run(root, record)
+        if all(unit.state == "reuse" for unit in prepared.plan):
+            view.plan(prepared.plan, {})
+            return replace(prepared, record=_nothing_to_do(root, prepared, view, fresh))
+        _refuse_held_units(root, prepared, fresh)
+        view.plan(prepared.plan, facts_before(root, prepared.record, launch))
+        board = _board(root, prepared.record, launch) if tensorboard else None
+        view.begin(Progress(root, prepared.record))
+
+        def tick() -> None:
+            if run_holder(root, record.run_id) is not None:
+                beginning.close()
+            view.tick()
+            if board is not None:
+                board.update_soon()
+
+        try:
+            execute(root, prepared, launch, Watcher(tick, view.say))
+        finally:
+            view.finish()
+            if board is not None:
+                board.close()
+            _say_logs(root, prepared.record)
+    view.end(results_of(root, prepared.record))
+    return prepared
+
+
+def _refuse_held_units(root: Path, prepared: PreparedRun, fresh: bool) -> None:
+    """Raise `LockedError` where a unit is being made by another run; a record made for nothing goes."""
     try:
         for unit in prepared.units:
             _refuse_held(Unit(root, unit).holder(), f"The unit {unit.name}")
     except LockedError:
         if fresh:
-            remove_tree(run_folder(root, record.run_id))
+            remove_tree(run_folder(root, prepared.record.run_id))
         raise
-    view.plan(prepared.plan, facts_before(root, prepared.record, launch))
-    board = _board(root, prepared.record, launch) if tensorboard else None
-    view.begin(Progress(root, prepared.record))
-
-    def tick() -> None:
-        view.tick()
-        if board is not None:
-            board.update_soon()
-
-    try:
-        execute(root, prepared, launch, Watcher(tick, view.say))
-    finally:
-        view.finish()
-        if board is not None:
-            board.close()
-        _say_logs(root, prepared.record)
-    view.end(results_of(root, prepared.record))
-    return prepared
 
 
 def _refuse_held(holder: Holder | None, what: str) -> None:
@@ -155,6 +215,7 @@ def facts_before(root: Path, record: RunRecord, launch: Launch) -> dict[str, str
         "tracking": without_secrets(tracking_uri(root)),
         "workers": f"{launch.workers} side by side, {threads()} thread{'s' if threads() > 1 else ''} each",
         "engine": launch.engine.value,
+        "stop": "Ctrl-C or `mtquant stop`; `mtquant resume` continues exactly",
     }
 
 

@@ -6,6 +6,7 @@ import sys
 import time
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from typing import Any, Protocol
 
 from rich.console import Console
@@ -15,7 +16,7 @@ from rich.table import Table
 from rich.text import Text
 
 from mtquant.cli.progress import Progress, UnitProgress, clock, compact
-from mtquant.cli.tables import STYLES, plan_table, plan_values
+from mtquant.cli.tables import STYLES, plan_summary, plan_table, plan_values
 from mtquant.pipeline import PlannedUnit
 
 PLAIN_SECONDS = 15.0
@@ -27,6 +28,9 @@ _QUIET = ("waiting",)
 
 class View(Protocol):
     """Where a run is shown."""
+
+    def preparing(self) -> AbstractContextManager[object]:
+        """Show that something is on its way while inside, where there is nothing to show yet."""
 
     def plan(self, units: Sequence[PlannedUnit], facts: dict[str, str]) -> None:
         """Show what is to be done, and facts about where (store, tracking, threads)."""
@@ -48,17 +52,22 @@ class View(Protocol):
 
 
 class _Follower(ABC):
-    """What the three views share: look now and then, and notice changes of state."""
+    """What the views share: look now and then, and notice changes of state."""
 
     def __init__(self, clock_now: Callable[[], float] = time.monotonic) -> None:
         self._now = clock_now
+        self._began = clock_now()
         self._progress: Progress | None = None
         self._looked = -1e9
         self._states: dict[str, str] = {}
 
+    def preparing(self) -> AbstractContextManager[object]:
+        """Show nothing."""
+        return nullcontext()
+
     def begin(self, progress: Progress) -> None:
         """Start following a run."""
-        self._progress = progress
+        self._progress, self._began = progress, self._now()
         self._states = {unit.name: unit.state for unit in progress.look()[0].units}
         self.tick()
 
@@ -66,13 +75,13 @@ class _Follower(ABC):
         """Look at the store if it is time to."""
         if self._progress is not None and self._now() - self._looked >= LOOK_SECONDS:
             self._looked = self._now()
-            self._show(self._progress.look()[1])
+            self.show(self._progress.look()[1])
 
     def finish(self) -> None:
         """Show the last state and stop following."""
         if self._progress is not None:
             self._looked = self._now()
-            self._show(self._progress.look()[1])
+            self.show(self._progress.look()[1])
             self._progress = None
 
     def _changed(self, units: Sequence[UnitProgress]) -> list[UnitProgress]:
@@ -81,7 +90,7 @@ class _Follower(ABC):
         return [unit for unit in changed if unit.status.state not in _QUIET]
 
     @abstractmethod
-    def _show(self, units: Sequence[UnitProgress]) -> None:
+    def show(self, units: Sequence[UnitProgress]) -> None:
         """Show the units as they are now."""
 
 
@@ -96,6 +105,7 @@ class PlainView(_Follower):
     def plan(self, units: Sequence[PlannedUnit], facts: dict[str, str]) -> None:
         """Show what is to be done, and facts about where."""
         self.console.print(plan_table(units))
+        self.say(f"plan: {plan_summary(units)}")
         for name, value in facts.items():
             self.say(f"{name}: {value}")
 
@@ -105,10 +115,13 @@ class PlainView(_Follower):
 
     def end(self, facts: dict[str, str]) -> None:
         """Show where the results are."""
+        if self._states:
+            self.say(f"time: {clock(self._now() - self._began)}")
         for name, value in facts.items():
             self.say(f"{name}: {value}")
 
-    def _show(self, units: Sequence[UnitProgress]) -> None:
+    def show(self, units: Sequence[UnitProgress]) -> None:
+        """Show the units as they are now."""
         changed = {unit.status.name for unit in self._changed(units)}
         for unit in units:
             name, running = unit.status.name, unit.status.state == "running"
@@ -119,12 +132,26 @@ class PlainView(_Follower):
                 self._said[name] = self._now()
 
 
+class QuietView(PlainView):
+    """Only where the results are; errors reach standard error by themselves."""
+
+    def plan(self, units: Sequence[PlannedUnit], facts: dict[str, str]) -> None:
+        """Show nothing."""
+
+    def show(self, units: Sequence[UnitProgress]) -> None:
+        """Show nothing."""
+
+
 class LiveView(PlainView):
     """One bar per unit that has begun, redrawn twice a second; what ended stays above as a line."""
 
     def __init__(self, console: Console, clock_now: Callable[[], float] = time.monotonic) -> None:
         super().__init__(console, clock_now)
         self._live: Live | None = None
+
+    def preparing(self) -> AbstractContextManager[object]:
+        """Show that bars are read and compared with the store: nothing else happens on the screen for seconds."""
+        return self.console.status("reading settings and bars, comparing with the store")
 
     def begin(self, progress: Progress) -> None:
         """Start following a run."""
@@ -139,12 +166,13 @@ class LiveView(PlainView):
             self._live.stop()
             self._live = None
 
-    def _show(self, units: Sequence[UnitProgress]) -> None:
+    def show(self, units: Sequence[UnitProgress]) -> None:
+        """Show the units as they are now."""
         for unit in self._changed(units):
             if unit.status.state != "running":
                 self.console.print(plain_line(unit), style=STYLES.get(unit.status.state), markup=False, highlight=False)
         if self._live is not None:
-            self._live.update(bars(units, self.console.width), refresh=True)
+            self._live.update(bars(units, self.console.width, self._now() - self._began), refresh=True)
 
 
 class JsonView(_Follower):
@@ -166,7 +194,8 @@ class JsonView(_Follower):
         """Show where the results are."""
         self._write("end", **facts)
 
-    def _show(self, units: Sequence[UnitProgress]) -> None:
+    def show(self, units: Sequence[UnitProgress]) -> None:
+        """Show the units as they are now."""
         changed = self._changed(units)
         due = self._now() - self._said >= PLAIN_SECONDS
         shown = [unit for unit in units if unit in changed or (due and unit.status.state == "running")]
@@ -209,36 +238,48 @@ def plain_line(unit: UnitProgress) -> str:
     return ", ".join(parts)
 
 
-def bars(units: Sequence[UnitProgress], width: int) -> Table:
-    """Return one row per unit that is not over."""
+def bars(units: Sequence[UnitProgress], width: int, seconds: float) -> Table:
+    """Return one row per unit that is not over, and how many are."""
     table = Table.grid(padding=(0, 1))
+    # The same width however many are left.
+    table.add_column(min_width=max((len(unit.status.name) for unit in units), default=0) + 2, no_wrap=True)
     for unit in units:
-        status = unit.status
-        if status.state not in ("running", "waiting"):
-            continue
-        style = STYLES.get(status.state, "")
-        known = status.total_steps > 1
-        bar = ProgressBar(
-            total=status.total_steps if known else None,
-            completed=status.step,
-            width=max(8, min(30, width - 80)),
-            pulse=status.state == "running" and not known,
-        )
-        steps = f"{status.step:,}/{status.total_steps:,}" if known else ""
-        cells: list[Any] = [Text(f"{MARKS.get(status.state, ' ')} {status.name}", style=style)]
-        if status.state == "running":
-            cells += [bar, Text(steps), Text(f"{compact(unit.rate)}/s" if unit.rate else "")]
-            cells.append(Text(f"{clock(unit.eta)} to go" if unit.eta is not None else ""))
-            cells.append(Text(f"reward {compact(unit.reward)}" if unit.reward is not None else ""))
-            cells.append(Text(f"saved {clock(unit.checkpoint_age)} ago" if unit.checkpoint_age is not None else ""))
-        table.add_row(*cells)
+        if unit.status.state in ("running", "waiting"):
+            style = STYLES.get(unit.status.state, "")
+            name = Text(f"{MARKS.get(unit.status.state, ' ')} {unit.status.name}", style=style)
+            table.add_row(name, *(_running_cells(unit, width) if unit.status.state == "running" else ()))
+    done = sum(unit.status.state == "done" for unit in units)
+    table.add_row(Text(f"  {done} of {len(units)} done", style="dim"), Text(clock(seconds), style="dim"))
     return table
 
 
-def make_view(as_json: bool) -> View:
-    """Return the view that fits: JSON on request, bars on a terminal, else plain lines."""
+def _running_cells(unit: UnitProgress, width: int) -> list[Any]:
+    status = unit.status
+    counted = status.total_steps > 1
+    starting = counted and status.step == 0 and unit.reward is None
+    bar = ProgressBar(
+        total=status.total_steps if counted and not starting else None,
+        completed=status.step,
+        width=max(8, min(30, width - 80)),
+        pulse=not counted or starting,
+    )
+    steps = f"{status.step:,}/{status.total_steps:,}" if counted else ""
+    return [
+        bar,
+        Text("starting" if starting else steps),
+        Text(f"{compact(unit.rate)}/s" if unit.rate else ""),
+        Text(f"{clock(unit.eta)} to go" if unit.eta is not None else ""),
+        Text(f"reward {compact(unit.reward)}" if unit.reward is not None else ""),
+        Text(f"saved {clock(unit.checkpoint_age)} ago" if unit.checkpoint_age is not None else ""),
+    ]
+
+
+def make_view(as_json: bool, *, quiet: bool = False) -> View:
+    """Return the view that fits: JSON on request, results only when quiet, bars on a terminal, else plain lines."""
     if as_json:
         return JsonView()
     console = Console()
+    if quiet:
+        return QuietView(console)
     # Without a terminal rich assumes 80 columns, which would fold the reasons in a log.
     return LiveView(console) if console.is_terminal else PlainView(Console(width=PLAIN_WIDTH))

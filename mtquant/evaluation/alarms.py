@@ -8,8 +8,11 @@ per agent and rule, at the first line that completes them.
 import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
+from mtquant.errors import StoreError
 from mtquant.store.journal import JournalLine
+from mtquant.store.runs import RunRecord, unit_of_run
 
 PERSISTENCE = 3
 """Lines in a row."""
@@ -121,6 +124,20 @@ def alarms(lines: Sequence[JournalLine]) -> tuple[Alarm, ...]:
         if (alarm := _first(agent, name, rule, series)) is not None
     ]
     return tuple(sorted(found, key=lambda alarm: (alarm.step, alarm.agent, alarm.rule)))
+
+
+def run_alarms(root: Path, record: RunRecord) -> dict[str, tuple[Alarm, ...]]:
+    """Return the alarms of every unit of a run that has any; units that cannot be read have none to tell."""
+    found = {}
+    for name in record.units:
+        try:
+            lines = unit_of_run(root, record, name).journal.read()
+        except StoreError:
+            # its state is `damaged`, which says more
+            continue
+        if gone_off := alarms(lines):
+            found[name] = gone_off
+    return found
 
 
 def _by_agent(metrics: Values) -> dict[str, dict[str, float]]:

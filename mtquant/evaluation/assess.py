@@ -7,6 +7,7 @@ import numpy as np
 from mtquant import metrics
 from mtquant.context import Streams
 from mtquant.evaluation.content import Assessed, Promotion
+from mtquant.evaluation.days import paired_gains
 from mtquant.evaluation.result import BacktestResult
 from mtquant.evaluation.series import Clock, Measuring, by_day, common_clock, cut
 from mtquant.evaluation.statistics import Interval, bootstrap, proportion
@@ -42,20 +43,10 @@ class Assessor:
     def promotion(self, later: Assessed, earlier: Assessed) -> Promotion:
         """Return whether `later` beats `earlier`, from paired resamples of the same days."""
         days = [by_day(a.result, self.clock, self.measuring) for a in (later, earlier)]
-        passes = [
-            np.stack(columns, axis=1)
-            for columns in zip(days[0].returns, days[1].returns, days[0].utility, days[1].utility, strict=True)
-        ]
-        year, free = self.clock.days_per_year, self.measuring.risk_free_rate
-
-        def statistic(drawn: Sequence[Float]) -> Float:
-            pooled = np.concatenate(drawn)
-            ratios = metrics.sharpe(pooled[:, :2], year, free)
-            worth = metrics.mean_return(pooled[:, 2] - pooled[:, 3], year) * self.measuring.unit_risk
-            return np.asarray([worth, ratios[0] - ratios[1]])
-
         rng = self.streams.rng("evaluation", "promotion", later.name, earlier.name)
-        gain, sharpe_gain = bootstrap(passes, statistic, rng, samples=self.samples)
+        gain, sharpe_gain = paired_gains(
+            days[0], days[1], self.measuring.unit_risk, self.measuring.risk_free_rate, rng, samples=self.samples
+        )
         return Promotion(later.short, earlier.short, gain, sharpe_gain)
 
     def _intervals(self, result: BacktestResult, summary: Mapping[str, float]) -> dict[str, Interval]:

@@ -91,10 +91,17 @@ class Clock:
         """Return `values` [S, N] multiplied by day, one `[D_n]` per pass."""
         return [np.multiply.reduceat(v, s) for v, s in zip(cut(values, self.alive), self._starts(), strict=True)]
 
+    def days(self) -> list[Int]:
+        """Return the days with at least one bar, days since 1970 (UTC), one `[D_n]` per pass."""
+        return [day[starts] for day, starts in zip(self._days(), self._starts(), strict=True)]
+
     def _starts(self) -> list[Int]:
         """Positions at which a UTC day begins, per pass."""
-        days = [self.time[self.alive[:, n], n] // DAY for n in range(self.alive.shape[1]) if self.alive[:, n].any()]
-        return [np.flatnonzero(np.diff(day, prepend=day[0] - 1) != 0) for day in days]
+        return [np.flatnonzero(np.diff(day, prepend=day[0] - 1) != 0) for day in self._days()]
+
+    def _days(self) -> list[Int]:
+        """The day of each bar, per pass."""
+        return [self.time[self.alive[:, n], n] // DAY for n in range(self.alive.shape[1]) if self.alive[:, n].any()]
 
 
 def common_clock(results: Sequence[BacktestResult]) -> Clock:

@@ -11,10 +11,12 @@ from mtquant.config.load import to_yaml
 from mtquant.context import Streams
 from mtquant.data.dataset import Dataset
 from mtquant.envs.games.portfolio import AGENT, PortfolioGame
+from mtquant.evaluation.alarms import alarms
 from mtquant.evaluation.assess import Assessor, measured_by_phase
 from mtquant.evaluation.backtest import backtest
 from mtquant.evaluation.baselines import BASELINES, BaselineSetting
 from mtquant.evaluation.content import Assessed, LearningCurve, MarketNote, ReportContent, ShareRow
+from mtquant.evaluation.days import DAYS, write_days
 from mtquant.evaluation.report import write_report
 from mtquant.evaluation.result import BacktestResult
 from mtquant.evaluation.series import Measuring
@@ -24,11 +26,11 @@ from mtquant.execution.share_rows import share_rows
 from mtquant.execution.trained import Trained, load_trained
 from mtquant.registry import build
 from mtquant.store.files import write_atomic
-from mtquant.store.journal import Journal
+from mtquant.store.journal import Journal, headline
+from mtquant.store.promotions import DEPLOYED
 from mtquant.store.units import UnitHandle, UnitResult, UnitSpec
 from mtquant.synthetic import SYNTHETIC
 
-CURVES = {"phase1": "reward_per_step", "phase2": "reward_per_step", "phase3": "utility_per_bar"}
 TITLES = {
     "phase1": "Phase 1: specialists at equal budgets",
     "phase2": "Phase 2: learned allocation",
@@ -58,6 +60,11 @@ def evaluate(spec: PipelineSpec, unit: UnitSpec, folders: dict[str, Path], handl
     controls = [assessor.assess(results["no-peers"], title=TITLES["no-peers"])] if trained.control else []
     shares = share_rows(spec, dataset, trained, handle.streams) if spec.data.source in SYNTHETIC else ()
     targets = documented_targets(spec.phase3.reward.sharpe_target, spec.phase3.reward.max_drawdown_target)
+    promotions = (
+        assessor.promotion(phases[1], phases[0]),
+        assessor.promotion(phases[2], phases[1]),
+        *(assessor.promotion(phases[2], control) for control in controls),
+    )
     content = ReportContent(
         title=f"mtquant: {Path(spec.data.source).name}, {dataset.market.timeframe}",
         run_id=unit.key[:12],
@@ -70,20 +77,21 @@ def evaluate(spec: PipelineSpec, unit: UnitSpec, folders: dict[str, Path], handl
         ),
         controls=tuple(controls),
         shares=tuple(shares),
-        promotions=(
-            assessor.promotion(phases[1], phases[0]),
-            assessor.promotion(phases[2], phases[1]),
-            *(assessor.promotion(phases[2], control) for control in controls),
-        ),
+        promotions=promotions,
         targets=judge(targets, measured_by_phase(phases)),
         curves=_curves(folders),
+        alarms=_alarms(folders),
         seed=spec.seed,
         notes=_notes(spec, dataset, trained),
     )
     outputs = write_report(content, handle.outputs)
     write_atomic(handle.outputs / "config.yaml", to_yaml(spec).encode())
     _write_messages(results["phase3"], handle.outputs / "messages.parquet")
-    return UnitResult(_headline(phases, shares), outputs)
+    measured = [*results.values(), *baselines.values()]
+    write_days(handle.outputs / DAYS, measured, assessor.clock, measuring, spec.evaluation.split)
+    # What deploys is the last phase that earned its place; phase 1 alone is no hierarchy.
+    deployed = {DEPLOYED: 3.0 if promotions[1].earned else 2.0}
+    return UnitResult(_headline(phases, shares) | deployed, outputs)
 
 
 def _baselines(
@@ -111,13 +119,17 @@ def _baselines(
 def _curves(folders: Mapping[str, Path]) -> tuple[LearningCurve, ...]:
     out = []
     for name, folder in folders.items():
-        metric = CURVES.get(name.split("-")[0])
-        if metric is None:
-            continue
-        lines = [line for line in Journal(folder.parent / "metrics.jsonl").read() if metric in line.metrics]
-        steps = np.array([line.step for line in lines], dtype=np.int64)
-        out.append(LearningCurve(name, metric, steps, np.array([line.metrics[metric] for line in lines])))
+        lines = Journal(folder.parent / "metrics.jsonl").read()
+        measured = [(line.step, *found) for line in lines if (found := headline(line.metrics))]
+        if measured:
+            steps, names, values = zip(*measured, strict=True)
+            out.append(LearningCurve(name, names[0], np.array(steps, dtype=np.int64), np.array(values)))
     return tuple(out)
+
+
+def _alarms(folders: Mapping[str, Path]) -> tuple[str, ...]:
+    journals = {name: Journal(folder.parent / "metrics.jsonl").read() for name, folder in folders.items()}
+    return tuple(f"{name}: {alarm}" for name, lines in journals.items() for alarm in alarms(lines))
 
 
 def _market_note(spec: PipelineSpec, dataset: Dataset) -> MarketNote:

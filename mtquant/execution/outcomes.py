@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 
 from mtquant.errors import (
+    CheckpointError,
     ConfigError,
     DataError,
     GateError,
@@ -15,7 +16,7 @@ from mtquant.errors import (
 from mtquant.execution.supervisor import Outcome
 
 _CAUSES: dict[int, type[MTQuantError]] = {
-    kind.exit_code: kind for kind in (ConfigError, DataError, LockedError, GateError, StoreError)
+    kind.exit_code: kind for kind in (ConfigError, DataError, CheckpointError, LockedError, GateError, StoreError)
 }
 
 

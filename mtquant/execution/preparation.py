@@ -7,6 +7,7 @@ from pathlib import Path
 from mtquant.config.agents import PipelineSpec
 from mtquant.execution.attempt import read_settings
 from mtquant.pipeline import PlannedUnit, is_planted, plan, units_of, with_upstream
+from mtquant.store.garbage import referring
 from mtquant.store.runs import RunRecord, append_event, create_run, save_run
 from mtquant.store.units import Unit, UnitSpec
 from mtquant.synthetic.settings import with_objective
@@ -60,10 +61,11 @@ def prepare_run(root: Path, record: RunRecord, digests: Mapping[str, str] | None
         digests = prepare(spec)
     units = with_upstream(units_of(spec, digests), record.targets)
     names = {unit.name for unit in units}
-    planned = tuple(unit for unit in plan(spec, digests, root) if unit.spec.name in names)
-    for unit in units:
-        Unit(root, unit).create()
-    record = record.with_units(units)
-    save_run(root, record)
+    with referring(root):
+        planned = tuple(unit for unit in plan(spec, digests, root) if unit.spec.name in names)
+        for unit in units:
+            Unit(root, unit).create()
+        record = record.with_units(units)
+        save_run(root, record)
     append_event(root, record.run_id, "prepared", plan={unit.spec.name: [unit.state, unit.reason] for unit in planned})
     return PreparedRun(record, spec, units, planned)

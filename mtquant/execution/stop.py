@@ -6,6 +6,8 @@ import signal
 import threading
 from types import FrameType
 
+from mtquant.errors import Preempted
+
 PR_SET_PDEATHSIG = 1
 
 
@@ -17,6 +19,7 @@ class StopFlag:
 
     def __init__(self) -> None:
         self._event = threading.Event()
+        self._at_once = False
 
     def __call__(self) -> bool:
         """Return whether to stop."""
@@ -25,6 +28,16 @@ class StopFlag:
     def set(self) -> None:
         """Ask to stop."""
         self._event.set()
+
+    def interrupt(self) -> None:
+        """From now on raise `Preempted` in the main thread instead of waiting: this work has no boundaries."""
+        self._at_once = True
+        if self():
+            self._raise()
+
+    @staticmethod
+    def _raise() -> None:
+        raise Preempted("Stopped; nothing of this unit was kept, it is made again from its inputs.")
 
     def listen(self, *, to_parent: bool) -> None:
         """Install the signal handlers; with `to_parent`, also stop when the parent process dies.
@@ -41,6 +54,8 @@ class StopFlag:
         if number == signal.SIGINT and self():
             raise KeyboardInterrupt
         self.set()
+        if self._at_once:
+            self._raise()
 
     def _watch_input(self) -> None:
         try:
@@ -48,7 +63,8 @@ class StopFlag:
                 pass
         except OSError:
             pass
-        self.set()
+        # Through the handler, which runs in the main thread.
+        os.kill(os.getpid(), signal.SIGTERM)
 
 
 def _ask_for_signal_of_death() -> None:

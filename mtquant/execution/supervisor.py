@@ -39,7 +39,8 @@ class Supervisor:
     A child that dies by a signal, runs out of memory or is refused a system call is started again from its
     checkpoint, `retries` times in a row without progress, after waits that double. Settings, data and
     diverged training are not tried again. Success is only what left a valid DONE.json. With `wait_for_locks` a
-    unit that another run is making is waited for instead of failing.
+    unit that another run is making is waited for instead of failing. Without `restart` a unit whose checkpoints
+    are all damaged fails instead of starting from step 0.
     """
 
     def __init__(
@@ -52,6 +53,7 @@ class Supervisor:
         backoff_seconds: float = 10.0,
         log_dir: Path | None = None,
         wait_for_locks: bool = False,
+        restart: bool = True,
     ) -> None:
         self.root = root.absolute()
         self.run_id = run_id
@@ -60,6 +62,7 @@ class Supervisor:
         self.backoff_seconds = backoff_seconds
         self.log_dir = log_dir
         self.wait_for_locks = wait_for_locks
+        self.restart = restart
         self._children: set[subprocess.Popen[bytes]] = set()
         self._guard = threading.Lock()
         self._stopping = threading.Event()
@@ -112,6 +115,7 @@ class Supervisor:
         """Start one process, wait for it, and return its exit code and its report."""
         arguments = [*self.command, "--run", self.run_id, "--unit", name, "--supervised"]
         arguments += ["--log-dir", str(self.log_dir)] if self.log_dir else []
+        arguments += [] if self.restart else ["--no-restart"]
         with guarded(unit.folder, "open the log in"):
             log = (unit.folder / "unit.log").open("ab")
         with log:
@@ -155,7 +159,10 @@ class Supervisor:
         if code == Preempted.exit_code or (code < 0 and self.stopping):
             return Outcome(name, "stopped", Preempted.exit_code, message or "ended before a clean stop", attempts)
         if code < 0:
-            message = f"its process was ended by signal {-code} (out of memory?); see {unit.folder / 'unit.log'}"
+            message = (
+                f"its process was ended by signal {-code}; where nobody sent signal 9, memory ran out and "
+                f"`--workers 1` needs less. The last checkpoint is kept; see {unit.folder / 'unit.log'}"
+            )
             return Outcome(name, "failed", 1, message, attempts)
         return Outcome(name, "failed", code, message or f"exit code {code}; see {unit.folder / 'unit.log'}", attempts)
 
@@ -174,7 +181,7 @@ class Supervisor:
 
 def _is_done(unit: Unit) -> bool:
     try:
-        return unit.done() is not None
+        return unit.verify() is not None
     except StoreError:
         # Damaged: the unit's process sets it aside and makes it again.
         return False

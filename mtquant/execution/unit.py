@@ -7,6 +7,7 @@ import argparse
 import json
 import logging
 import sys
+import time
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
@@ -18,6 +19,11 @@ from mtquant.execution.stop import StopFlag
 if TYPE_CHECKING:
     from mtquant.execution.attempt import Work
 
+UNDIVIDED = ("dataset", "evaluate", "export")
+"""Kinds that take seconds and have no checkpoints: a stop ends them at once."""
+PROCESS_ENDED = "process-ended"
+"""Event with which a unit's process tells what it used: `unit`, `processor_seconds`."""
+
 
 def main(argv: Sequence[str] | None = None, work: "Mapping[str, Work] | None" = None) -> int:
     """Run one attempt and return the exit code. `work` replaces the registry of unit kinds."""
@@ -28,7 +34,7 @@ def main(argv: Sequence[str] | None = None, work: "Mapping[str, Work] | None" = 
     limit_threads()
     from mtquant.context import store_root
     from mtquant.execution.attempt import describe, run_attempt
-    from mtquant.store.runs import load_run, unit_of_run
+    from mtquant.store.runs import append_event, load_run, unit_of_run
 
     root = store_root()
     try:
@@ -38,7 +44,14 @@ def main(argv: Sequence[str] | None = None, work: "Mapping[str, Work] | None" = 
             from mtquant.execution.work import WORK
 
             work = WORK
-        run_attempt(root, arguments.run, arguments.unit, work, stop)
+        if unit.spec.kind in UNDIVIDED:
+            stop.interrupt()
+        try:
+            run_attempt(root, arguments.run, arguments.unit, work, stop, restart=not arguments.no_restart)
+        finally:
+            append_event(
+                root, arguments.run, PROCESS_ENDED, unit=arguments.unit, processor_seconds=round(time.process_time(), 2)
+            )
     except BaseException as error:  # noqa: BLE001 - whatever it is becomes the report and the exit code
         report = describe(error, 0)
         sys.stderr.write(f"{report.message}\n")
@@ -53,6 +66,7 @@ def _parse(argv: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument("--run", required=True, help="name of the run")
     parser.add_argument("--unit", required=True, help="name of the unit, as `mtquant status` shows it")
     parser.add_argument("--log-dir", type=Path, help="folder that also gets <kind>/training.log")
+    parser.add_argument("--no-restart", action="store_true", help="fail where all checkpoints are damaged")
     parser.add_argument("--supervised", action="store_true", help="stop when standard input ends")
     return parser.parse_args(argv)
 

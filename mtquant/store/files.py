@@ -71,6 +71,12 @@ def make_folder(path: Path) -> None:
         ) from error
 
 
+def require_folder(path: Path) -> None:
+    """Raise `StoreError` where something else lies in the place of a folder, which may be absent."""
+    if path.exists() and not path.is_dir():
+        raise StoreError(f"{path} is no folder. Move it, or set MTQUANT_STORE to the folder of the store.")
+
+
 def write_durable(path: Path, content: bytes) -> None:
     """Write a file and return when it has reached the disk; not atomic on its own."""
     with guarded(path, "write"), path.open("wb") as file:

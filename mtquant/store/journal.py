@@ -1,5 +1,6 @@
 """`Journal`: the append-only metrics of a unit, one JSON object per line."""
 
+import hashlib
 import json
 import math
 import os
@@ -13,6 +14,14 @@ from mtquant.errors import StoreError
 from mtquant.store.files import guarded
 
 _TAIL_BYTES = 65_536
+HEADLINES = ("reward_per_step", "utility_per_bar", "reward", "value")
+"""Metrics that say how well an agent does, higher is better; the first present one is its headline."""
+
+
+def headline(metrics: Mapping[str, float]) -> tuple[str, float] | None:
+    """Return name and value of the headline metric, or None where it is missing or NaN."""
+    found = next(((name, metrics[name]) for name in HEADLINES if name in metrics), None)
+    return None if found is None or math.isnan(found[1]) else found
 
 
 def to_json_number(value: float) -> float | str | None:
@@ -71,6 +80,15 @@ class Journal:
         with guarded(self.path, "sync"), self.path.open("ab") as file:
             os.fsync(file.fileno())
             return file.tell()
+
+    def digest(self, end: int) -> str:
+        """Return the sha256 of the first `end` bytes."""
+        hasher = hashlib.sha256()
+        with guarded(self.path, "read"), self.path.open("rb") as file:
+            while end > 0 and (content := file.read(min(end, 1 << 20))):
+                hasher.update(content)
+                end -= len(content)
+        return hasher.hexdigest()
 
     def truncate_to(self, offset: int) -> None:
         """Forget what was appended after `offset`. Raises `StoreError` where the journal is shorter."""

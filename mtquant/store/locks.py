@@ -31,8 +31,11 @@ class Holder:
 
 
 @contextmanager
-def locked(path: Path, what: str) -> Iterator[None]:
-    """Hold the lock file `path` while inside. Raises `LockedError` that names the holder of `what`."""
+def locked(path: Path, what: str, *, named: bool = True) -> Iterator[None]:
+    """Hold the lock file `path` while inside. Raises `LockedError` that names the holder of `what`.
+
+    Without `named` nothing is written into it, which also works on a full disk.
+    """
     with guarded(path, "open the lock"):
         file = path.open("a+b")
     with file:
@@ -41,11 +44,25 @@ def locked(path: Path, what: str) -> Iterator[None]:
             raise LockedError(
                 f"{what} is held by {who}. Wait for it (`mtquant status` shows it), or stop it with `mtquant stop`."
             )
-        mine = Holder(os.getpid(), socket.gethostname(), datetime.now(UTC).isoformat(timespec="seconds"))
-        with guarded(path, "write the lock"):
-            file.truncate(0)
-            file.write(json.dumps(asdict(mine)).encode())
-            file.flush()
+        if named:
+            mine = Holder(os.getpid(), socket.gethostname(), datetime.now(UTC).isoformat(timespec="seconds"))
+            with guarded(path, "write the lock"):
+                file.truncate(0)
+                file.write(json.dumps(asdict(mine)).encode())
+                file.flush()
+        yield
+
+
+@contextmanager
+def waited_for(path: Path, *, shared: bool = False) -> Iterator[None]:
+    """Hold the lock file `path` while inside, alone or `shared`, after waiting until it is free.
+
+    For what others hold for moments only; a holder that is killed lets go.
+    """
+    with guarded(path, "open the lock"):
+        file = path.open("a+b")
+    with file:
+        fcntl.flock(file, fcntl.LOCK_SH if shared else fcntl.LOCK_EX)
         yield
 
 

@@ -12,11 +12,11 @@ from typing import Any
 
 from mtquant.errors import StoreError, UsageError
 from mtquant.registry import did_you_mean
-from mtquant.store.files import guarded, make_folder, write_atomic
+from mtquant.store.files import guarded, make_folder, require_folder, write_atomic
 from mtquant.store.locks import Holder, holder_of, locked
 from mtquant.store.units import UNITS, Unit, UnitSpec, read_spec
 
-RUNS, RECORD, EVENTS = "runs", "run.json", "events.jsonl"
+RUNS, RECORD, EVENTS, BEGIN = "runs", "run.json", "events.jsonl", "begin.lock"
 
 
 @dataclass(frozen=True)
@@ -84,6 +84,7 @@ def run_folder(root: Path, run_id: str) -> Path:
 
 def list_runs(root: Path) -> list[str]:
     """Return the names of all recorded runs, oldest first."""
+    require_folder(root)
     folder = root / RUNS
     return sorted(path.parent.name for path in folder.glob(f"*/{RECORD}")) if folder.is_dir() else []
 
@@ -96,9 +97,15 @@ def load_run(root: Path, run_id: str | None = None) -> RunRecord:
     path = run_folder(root, find_run(root, run_id)) / RECORD
     try:
         with guarded(path, "read"):
-            return RunRecord(**json.loads(path.read_bytes()))
-    except (ValueError, TypeError) as error:
-        raise StoreError(f"{path} is damaged: {error}. Start the run again with `mtquant train`.") from error
+            record = RunRecord(**json.loads(path.read_bytes()))
+        if record.run_id != path.parent.name or not all(entry["key"] for entry in record.units.values()):
+            raise ValueError(f"it is that of run {record.run_id}")
+    except (ValueError, TypeError, AttributeError, KeyError) as error:
+        raise StoreError(
+            f"{path} is damaged: {error}. `mtquant train` with the same settings finds what is finished; "
+            f"`mtquant runs rm {path.parent.name}` removes the record."
+        ) from error
+    return record
 
 
 def find_run(root: Path, run_id: str | None) -> str:
@@ -138,6 +145,18 @@ def run_holder(root: Path, run_id: str) -> Holder | None:
     return holder_of(run_folder(root, run_id) / "lock")
 
 
+@contextmanager
+def begin_lock(root: Path, run_id: str) -> Iterator[None]:
+    """Hold a run while it is prepared and its engine starts. Raises `LockedError` that names the holder."""
+    with locked(run_folder(root, run_id) / BEGIN, f"The run {run_id}"):
+        yield
+
+
+def begin_holder(root: Path, run_id: str) -> Holder | None:
+    """Return which process is about to execute the run, or None."""
+    return holder_of(run_folder(root, run_id) / BEGIN)
+
+
 def append_event(root: Path, run_id: str, event: str, **details: Any) -> None:
     """Append one line to the run's `events.jsonl`: `wall` in seconds, `event`, and details."""
     path = run_folder(root, run_id) / EVENTS
@@ -162,7 +181,9 @@ def read_events(root: Path, run_id: str) -> list[Mapping[str, Any]]:
     found = []
     for line in content.splitlines():
         try:
-            found.append(json.loads(line))
+            event = json.loads(line)
         except ValueError:
             continue
+        if isinstance(event, dict):
+            found.append(event)
     return found

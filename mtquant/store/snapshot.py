@@ -49,7 +49,10 @@ class Snapshot:
         except FileNotFoundError as error:
             raise StoreError(f"{error.filename} is missing; the checkpoint is not whole.") from error
         except (ValueError, safetensors.SafetensorError) as error:
-            raise StoreError(f"The snapshot in {folder} cannot be read: {error}.") from error
+            raise StoreError(
+                f"The snapshot in {folder} cannot be read: {error}. "
+                "Move the folder away to continue from the one before."
+            ) from error
         return Snapshot(arrays, values)
 
 

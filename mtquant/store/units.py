@@ -11,7 +11,8 @@ from pathlib import Path
 from typing import Any
 
 from mtquant.context import Streams
-from mtquant.errors import StoreError
+from mtquant.errors import LockedError, StoreError
+from mtquant.store.chain import Chain, Link
 from mtquant.store.checkpoints import Checkpoints
 from mtquant.store.digests import digest_file, digest_json
 from mtquant.store.files import guarded, make_folder, quarantine, remove_tree, write_atomic, write_new
@@ -129,6 +130,19 @@ class Unit:
         make_folder(self.outputs)
         return number
 
+    def fence(self, attempt: int) -> None:
+        """Raise `LockedError` where a later attempt than `attempt` has begun.
+
+        The kernel's lock keeps two processes of one machine apart; where several machines share the store and
+        their locks do not reach each other, the number does.
+        """
+        newest = self.attempts()
+        if newest > attempt:
+            raise LockedError(
+                f"Attempt {newest} of the unit {self.spec.name} has begun elsewhere; attempt {attempt} writes nothing "
+                "more. `mtquant status` shows who holds the unit."
+            )
+
     def done(self) -> Done | None:
         """Return the marker of completion, or None. Raises `StoreError` where it or an output file is damaged.
 
@@ -192,9 +206,12 @@ class Unit:
         text = json.dumps(content | {"sha256": digest_json(content)}, indent=1, sort_keys=True, allow_nan=False)
         write_atomic(self.folder / DONE, text.encode())
 
-    def set_aside(self) -> None:
-        """Move a damaged marker and its outputs to `quarantine`; the caller holds the lock."""
-        for path in (self.folder / DONE, self.outputs):
+    def set_aside(self, *, checkpoints: bool = False) -> None:
+        """Move the marker and the outputs to `quarantine`, and with `checkpoints` those too; the caller holds the lock.
+
+        With them the unit starts from step 0; without, from its newest checkpoint.
+        """
+        for path in (self.folder / DONE, self.outputs, *((self.checkpoints.root,) if checkpoints else ())):
             if path.exists():
                 quarantine(path, self.quarantine_folder)
 
@@ -256,23 +273,43 @@ class UnitHandle:
         self._checkpoint_seconds = checkpoint_seconds
         self._clock = clock
         self._last_checkpoint = clock()
+        self._chain = Chain()
 
     def log(self, step: int, metrics: Mapping[str, float]) -> None:
         """Append metrics of `step` to the journal; NaN means undefined."""
         self.unit.journal.append(step, metrics)
         LOGGER.info("step %d: %s", step, ", ".join(f"{name} {value:.6g}" for name, value in metrics.items()))
 
+    def link(self, step: int, snapshot: Snapshot) -> Link:
+        """Add the state after an update to the hash chain that the next checkpoint carries."""
+        return self._chain.add(step, snapshot)
+
+    @property
+    def head(self) -> str:
+        """Return the head of the hash chain over all updates from step 0 on."""
+        return self._chain.head
+
     def checkpoint_due(self) -> bool:
         """Return whether `checkpoint_seconds` have passed since the last checkpoint; ask at boundaries."""
         return self._clock() - self._last_checkpoint >= self._checkpoint_seconds
 
-    def save_checkpoint(self, step: int, snapshot: Snapshot) -> None:
-        """Write the state at a rollout boundary. Raises `StoreError`; earlier checkpoints stay."""
-        self.unit.checkpoints.save(step, snapshot, self.attempt, self._environment)
+    def save_checkpoint(self, step: int, snapshot: Snapshot, metrics: Mapping[str, float] | None = None) -> None:
+        """Write the state at a rollout boundary. Raises `StoreError`; earlier checkpoints stay.
+
+        Raises `LockedError` where another attempt took over.
+        """
+        self.unit.fence(self.attempt)
+        self.unit.checkpoints.save(
+            step, snapshot, self.attempt, self._environment, chain=self._chain.slice(), metrics=metrics
+        )
+        self._chain.restart(step)
         self._last_checkpoint = self._clock()
         LOGGER.info("step %d: checkpoint written", step)
 
     def load_checkpoint(self) -> tuple[int, Snapshot] | None:
         """Return step and state of the newest valid checkpoint, or None to start from zero."""
         found = self.unit.checkpoints.latest()
-        return (found.step, found.load()) if found else None
+        if found is None:
+            return None
+        self._chain = Chain(found.step, found.chain().end)
+        return found.step, found.load()

@@ -6,8 +6,8 @@ import re
 from dataclasses import dataclass
 
 from mtquant.store.checkpoints import MANIFEST
-from mtquant.store.journal import JournalLine
-from mtquant.store.units import Unit
+from mtquant.store.journal import JournalLine, headline
+from mtquant.store.units import Done, Unit
 
 _REFUSED = re.compile(r"[^\w\-./ :]")
 
@@ -60,6 +60,24 @@ def points(lines: list[JournalLine]) -> list[Point]:
         Point(metric_key(name), value, round(line.wall * 1000), line.step)
         for line in lines
         for name, value in line.metrics.items()
+        if math.isfinite(value)
+    ]
+
+
+def best_point(lines: list[JournalLine]) -> Point | None:
+    """Return the highest value of the headline curve as `best/<metric>` at its step; None where there is none."""
+    measured = [(line, *found) for line in lines if (found := headline(line.metrics)) and math.isfinite(found[1])]
+    if not measured:
+        return None
+    line, name, value = max(measured, key=lambda entry: entry[2])
+    return Point(metric_key(f"best/{name}"), value, round(line.wall * 1000), line.step)
+
+
+def final_points(done: Done, moment: int, step: int) -> list[Point]:
+    """Return the finite results of a unit as `final/<metric>`."""
+    return [
+        Point(metric_key(f"final/{name}"), value, moment, step)
+        for name, value in done.metrics.items()
         if math.isfinite(value)
     ]
 

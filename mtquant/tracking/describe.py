@@ -1,10 +1,9 @@
-"""What is said of runs and units in the tracker: names, tags, parameters, lineage. Pure."""
+"""What is said of runs and units in the tracker: names, tags, parameters, tables. Pure."""
 
 import json
 import math
 import time
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 from typing import Any
@@ -12,12 +11,20 @@ from typing import Any
 from mtquant.store.digests import digest_json
 from mtquant.store.runs import RunRecord, read_events
 from mtquant.store.status import RunStatus, UnitStatus
-from mtquant.store.units import Unit
+from mtquant.store.units import Done, Unit
 
 CREATED, PREPARED = "created", "prepared"
 """Events of a run: how it was asked for (profile, git), and what was to be done with each unit."""
 DESCRIBED_TAG = "mtquant.described"
 LINES_TAG, UNIT_TAG, RUN_TAG, KIND_TAG = "mtquant.lines", "mtquant.unit_key", "mtquant.run", "mtquant.kind"
+SAMPLES_TAG, ATTEMPT_TAG, UNITS_TAG = "mtquant.samples", "mtquant.attempt", "mtquant.units"
+NOTE_TAG = "mlflow.note.content"
+EXPERIMENT_TAGS = {
+    # Without it MLflow's pages take the experiment for one of language models.
+    "mlflow.experimentKind": "custom_model_development",
+    "mlflow.note.content": "One run per `mtquant train`, one child per unit. The store is the truth: `mtquant sync` "
+    "makes all of this again.",
+}
 STATUS = {
     "done": "FINISHED",
     "running": "RUNNING",
@@ -29,6 +36,7 @@ STATUS = {
     "waiting": "SCHEDULED",
 }
 """The store's state to MLflow's."""
+_ENDINGS = ("unit-ended", "run-ended")
 _COLLAPSED = ("instruments", "catalogue", "planted")
 _VALUE, _TAG = 6000, 8000
 
@@ -73,7 +81,7 @@ def unit_tags(root: Path, record: RunRecord, unit: Unit, attempts: int) -> dict[
         KIND_TAG: "unit",
         "mtquant.phase": unit.spec.kind,
         "mtquant.subject": unit.spec.subject,
-        "mtquant.attempt": str(attempts),
+        ATTEMPT_TAG: str(attempts),
         "mtquant.git": str(created.get("git") or ""),
         "mtquant.folder": unit.spec.folder_name,
         "mlflow.source.name": "mtquant",
@@ -107,30 +115,6 @@ def flat(config: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, str
             yield path, str(value)[:_VALUE]
 
 
-@dataclass(frozen=True)
-class Lineage:
-    """The data a unit reads, as MLflow shows datasets."""
-
-    name: str
-    digest: str
-    """32 hex digits: MLflow allows 36."""
-    source: str
-    context: str
-    """`train`, `test` or `data`: what it is used for."""
-
-
-def lineage(record: RunRecord, unit: Unit) -> Lineage | None:
-    """Return what data a unit reads, or None where it reads none."""
-    data = unit.spec.inputs.get("data")
-    if not data:
-        return None
-    described = record.config.get("data", {})
-    name = f"{Path(str(described.get('source') or 'bars')).name} {described.get('timeframe') or ''}".strip()
-    source = json.dumps({"source": described, "digests": data}, sort_keys=True)[:60_000]
-    context = {"evaluate": "test", "export": "test", "dataset": "data"}.get(unit.spec.kind, "train")
-    return Lineage(name, digest_json(data)[:32], source, context)
-
-
 def milliseconds(moment: str) -> int:
     """Return an ISO 8601 time as milliseconds since 1970."""
     return round(datetime.fromisoformat(moment).timestamp() * 1000)
@@ -144,14 +128,20 @@ def started_at(unit: Unit) -> int:
         return round(time.time() * 1000)
 
 
-def finite(metrics: Mapping[str, float]) -> dict[str, float]:
-    """Return the metrics that are defined; MLflow would store an infinity as a number."""
-    return {name: value for name, value in metrics.items() if math.isfinite(value)}
+def ended_at(root: Path, record: RunRecord) -> int | None:
+    """Return when a run that is at rest came to rest, milliseconds since 1970; None where its events do not say."""
+    moments = [event["wall"] for event in read_events(root, record.run_id) if event.get("event") in _ENDINGS]
+    return round(max(moments) * 1000) if moments else None
 
 
-def outputs_tag(outputs: Mapping[str, str]) -> str:
-    """Return the digests of a unit's outputs as the text of a tag."""
-    return json.dumps(dict(outputs), sort_keys=True)[:_TAG]
+def done_tags(done: Done) -> dict[str, str]:
+    """Return what a finished unit's run is tagged with: the digests of its outputs, and what has no number."""
+    undefined = sorted(name for name, value in done.metrics.items() if not math.isfinite(value))
+    tags = {
+        "mtquant.outputs": json.dumps(dict(done.outputs), sort_keys=True)[:_TAG],
+        "mtquant.wall_seconds": str(done.wall_seconds),
+    }
+    return tags | ({"mtquant.undefined": ", ".join(undefined)[:_TAG]} if undefined else {})
 
 
 def fingerprint(status: RunStatus, run_ids: Mapping[str, str]) -> str:

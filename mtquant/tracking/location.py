@@ -31,6 +31,13 @@ def artifact_location(root: Path, uri: str) -> str | None:
     return (Path(uri.removeprefix("sqlite:///")).resolve().parent / ARTIFACTS).as_uri()
 
 
+def lock_path(root: Path, uri: str) -> Path:
+    """Return the lock that writers to `uri` hold: beside a database file, so that several stores can share one."""
+    if not uri.startswith("sqlite:///"):
+        return root / LOCK
+    return Path(uri.removeprefix("sqlite:///")).with_suffix(".lock")
+
+
 def without_secrets(uri: str) -> str:
     """Return an address without user and password, for the store and for people."""
     parts = urlsplit(uri)

@@ -6,9 +6,9 @@ from pathlib import Path
 from typing import Any
 
 from mtquant.errors import StoreError
-from mtquant.store.digests import digest_file
+from mtquant.store.digests import digest_file, digest_json
 from mtquant.store.files import guarded, write_atomic
-from mtquant.store.runs import RunRecord, unit_of_run
+from mtquant.store.runs import RunRecord, run_folder, unit_of_run
 from mtquant.store.units import DONE, Unit
 from mtquant.tracking.location import without_secrets
 
@@ -22,10 +22,8 @@ class Published:
     experiment_id: str
     run_id: str
     """MLflow's id of the run."""
-    lines: int = 0
-    """Journal lines that are there. MLflow's tag `mtquant.lines` stands over it."""
     complete: str | None = None
-    """sha256 of the `DONE.json` of which everything has arrived."""
+    """Digest of the `DONE.json` of which everything has arrived; of a run, of those that its model is made from."""
 
 
 def read_published(folder: Path, uri: str) -> Published | None:
@@ -58,8 +56,22 @@ def done_digest(unit: Unit) -> str | None:
     return digest_file(path) if path.is_file() else None
 
 
+def model_digest(root: Path, record: RunRecord) -> str | None:
+    """Return a digest of what the model of a whole run is made from, or None while that is not complete."""
+    found = {}
+    for name in record.units:
+        kind = name.partition("-")[0]
+        if kind in ("evaluate", "export"):
+            try:
+                found[kind] = done_digest(unit_of_run(root, record, name))
+            except StoreError:
+                return None
+    complete = len(found) == 2 and all(found.values())
+    return digest_json(found) if complete else None
+
+
 def pending_units(root: Path, record: RunRecord, uri: str) -> list[str]:
-    """Return the finished units of a run that the tracker does not have whole."""
+    """Return the finished units of a run that the tracker does not have whole; `model` for that of the whole run."""
     pending = []
     for name in record.units:
         try:
@@ -70,4 +82,8 @@ def pending_units(root: Path, record: RunRecord, uri: str) -> list[str]:
         state = read_published(unit.folder, uri)
         if digest and (state is None or state.complete != digest):
             pending.append(name)
+    whole = model_digest(root, record)
+    parent = read_published(run_folder(root, record.run_id), uri)
+    if whole is not None and (parent is None or parent.complete != whole):
+        pending.append("model")
     return pending

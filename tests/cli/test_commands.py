@@ -1,4 +1,4 @@
-"""`config`, `import`, `doctor`, `oracle`, `evaluate`, `export`, `sync` and the documents' scripts."""
+"""`config`, `import`, `oracle`, `evaluate`, `export`, `sync` and the documents' scripts."""
 
 import json
 import shutil
@@ -8,8 +8,6 @@ import numpy as np
 import pytest
 
 from mtquant.cli import documented
-from mtquant.cli.doctor import BAD, WARNING, findings
-from mtquant.cli.doctor import _combinations as combinations
 from mtquant.cli.oracle import references
 from mtquant.config.load import from_yaml, load_pipeline
 from mtquant.context import Streams
@@ -17,6 +15,8 @@ from mtquant.store.runs import list_runs, load_run, unit_of_run
 from mtquant.tracking.location import tracking_uri
 from mtquant.tracking.published import pending_units
 from tests.cli.conftest import UNITS
+
+LOGS = ("--log-dir", "logs", "--tensorboard")
 
 
 def test_settings_are_shown_as_they_are_used(cli):
@@ -57,25 +57,6 @@ def test_bars_are_imported_and_reported(cli):
     assert cli("import", "EURUSD=EURUSD_D1.csv", "EURUSD_D1.csv", "--out", "bars").code == 2
 
 
-def test_doctor_looks_at_everything(cli):
-    ended = cli("doctor")
-    assert ended.code == 0, ended.out
-    levels = {entry["what"]: entry["level"] for entry in json.loads(cli("doctor", "--json").out)}
-    assert levels["store"] in ("ok", WARNING)
-    assert levels["settings"] == levels["prefect"] == "ok"
-
-
-def test_doctor_knows_bad_combinations(cli, monkeypatch, tmp_path):
-    versions = {"prefect": (3, 8, 8), "fastapi": (0, 165, 0), "mlflow": (3, 16, 0), "stable-baselines3": (2, 10, 0)}
-    assert [entry.level for entry in combinations(versions.get)] == [BAD, BAD, WARNING]
-    versions = {"prefect": (3, 8, 8), "fastapi": (0, 150, 0), "mlflow": (3, 17, 2), "stable-baselines3": (2, 9, 2)}
-    assert combinations(versions.get) == []
-    (tmp_path / "taken").write_text("")
-    monkeypatch.setenv("MTQUANT_STORE", str(tmp_path / "taken"))
-    assert BAD in {entry.level for entry in findings() if entry.what == "store"}
-    assert cli("doctor").code == 1
-
-
 def test_the_yardsticks_of_a_planted_market():
     found = {entry.policy: entry for entry in references("gp-easy", 4, 400, 0)}
     assert found["joint"].low <= found["joint"].utility <= found["joint"].high
@@ -99,12 +80,12 @@ def test_evaluate_with_another_split_makes_a_run_of_its_own(finished):
     changed = {name for name in made.units if made.units[name] != origin.units[name]}
     assert changed == {"evaluate-report"}
     assert unit_of_run(finished.root, made, "evaluate-report").done()
-    assert finished("evaluate", "--split", "tset").code in (1, 3)
+    assert finished("evaluate", "--split", "tset").code == 2
 
 
 def test_sync_publishes_what_is_pending(finished, tmp_path_factory):
     record = load_run(finished.root)
-    assert len(pending_units(finished.root, record, tracking_uri(finished.root))) == 9
+    assert set(pending_units(finished.root, record, tracking_uri(finished.root))) >= set(UNITS)
     database = _template(tmp_path_factory)
     shutil.copy(database, finished.root / "mlflow.db")
     ended = finished("sync")
@@ -141,9 +122,9 @@ def _template(factory):
         (
             documented.training_pipeline,
             ["--mode", "train", "--config", "config/agents.yaml", "--log-dir", "logs", "--device", "cuda"],
-            [["train", "--config", "config/agents.yaml", "--set", "device=cuda", "--log-dir", "logs"]],
+            [["train", "--config", "config/agents.yaml", "--set", "device=cuda", *LOGS]],
         ),
-        (documented.training_pipeline, ["--mode", "resume"], [["resume"]]),
+        (documented.training_pipeline, ["--mode", "resume"], [["resume", *LOGS]]),
         (
             documented.training_pipeline,
             ["--mode", "eval", "--eval-episodes", "200"],
@@ -155,6 +136,7 @@ def _template(factory):
             [
                 [
                     "train",
+                    *LOGS,
                     "--set",
                     "phase1.timesteps=5",
                     "--set",
@@ -174,8 +156,19 @@ def test_the_documents_scripts(cli, script, argv, expected):
     assert said == expected
 
 
+def test_options_without_effect_are_named(cli, capsys, monkeypatch):
+    monkeypatch.setenv("MTQUANT_STORE", "elsewhere")
+    said = []
+    argv = ["--mode", "eval", "--config", "x.yaml", "--device", "cuda", "--output-dir", "models/checkpoints"]
+    assert documented.training_pipeline(argv, lambda arguments: said.append(list(arguments)) or 0) == 0
+    assert said == [["evaluate"]]
+    told = capsys.readouterr().err
+    assert "--config and --device count when a run is begun" in told
+    assert "export MTQUANT_STORE=models/checkpoints" in told
+
+
 def test_phase_scripts_share_a_store_and_keep_earlier_lengths(cli, monkeypatch):
-    monkeypatch.delenv("MTQUANT_STORE")
+    monkeypatch.setenv("MTQUANT_STORE", "elsewhere")
     said = []
 
     def heard(arguments):
@@ -184,14 +177,11 @@ def test_phase_scripts_share_a_store_and_keep_earlier_lengths(cli, monkeypatch):
 
     flags = "--output-dir models/checkpoints/phase3 --log-dir logs/phase3 --timesteps 9 --eval-episodes 100"
     documented.phase_training(3, flags.split(), heard)
-    assert said == [
-        ["train", "--phase", "3", "--log-dir", "logs", "--set", "phase3.timesteps=9"],
-        ["evaluate", "--episodes", "100"],
-    ]
+    assert said == [["train", "--phase", "3", *LOGS, "--set", "phase3.timesteps=9"], ["evaluate", "--episodes", "100"]]
     assert documented.os.environ["MTQUANT_STORE"] == "models/checkpoints"
 
 
 def test_phase_scripts_reuse_what_earlier_phases_trained(finished):
     said = []
     documented.phase_training(2, ["--timesteps", "9"], lambda arguments: said.append(list(arguments)) or 0)
-    assert said == [["train", "--phase", "2", "--set", "phase1.timesteps=100", "--set", "phase2.timesteps=9"]]
+    assert said == [["train", "--phase", "2", *LOGS, "--set", "phase1.timesteps=100", "--set", "phase2.timesteps=9"]]

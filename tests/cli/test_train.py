@@ -1,6 +1,7 @@
 """`train`, `plan` and `resume`: what they do, say and leave behind."""
 
 import json
+import shutil
 import signal
 import subprocess
 import sys
@@ -73,6 +74,20 @@ def test_a_changed_setting_touches_only_what_reads_it(finished):
     assert planned(cli, "--set", "phase2.budget_limit=3.0") == ["phase2-meta", *LATE]
     assert planned(cli, "--set", "evaluation.bootstrap_samples=60") == ["evaluate-report"]
     assert content(cli.root) == before, "a plan changes nothing"
+
+
+@pytest.mark.parametrize("unit", ["phase1-forex", "evaluate-report"])
+def test_a_result_whose_bytes_changed_is_made_again(finished, unit):
+    record = load_run(finished.root)
+    (output,) = unit_of_run(finished.root, record, unit).outputs.iterdir()
+    before = output.read_bytes()
+    output.write_bytes(before[:-1] + b"?")
+    shutil.rmtree(unit_of_run(finished.root, record, unit).checkpoints.root)
+    (entry,) = [entry for entry in json.loads(finished("plan", *PLAN, "--json").out)["units"] if entry["unit"] == unit]
+    assert (entry["plan"], "its content changed" in entry["reason"]) == ("run", True)
+    assert finished("resume").code == 0
+    assert attempts(finished.root) == dict.fromkeys(UNITS, 1) | {unit: 2}
+    assert output.read_bytes() == before
 
 
 def test_one_phase_makes_only_what_it_needs(finished):

@@ -8,7 +8,8 @@ from rich.console import Console
 
 from mtquant.cli import progress as module
 from mtquant.cli.progress import Progress, UnitProgress, clock, compact
-from mtquant.cli.view import JsonView, LiveView, PlainView, bars
+from mtquant.cli.view import JsonView, LiveView, PlainView, QuietView, bars
+from mtquant.pipeline import PlannedUnit
 from mtquant.store.runs import create_run, save_run
 from mtquant.store.snapshot import Snapshot
 from mtquant.store.status import UnitError, UnitStatus, write_error
@@ -140,12 +141,42 @@ def test_waiting_units_have_a_row_and_finished_ones_none():
         return UnitProgress(UnitStatus(f"unit-{state}", state, 1, 10, None, 1, ""), None, None, None)
 
     console = Console(file=io.StringIO(), width=100)
-    console.print(bars([unit("done"), unit("running"), unit("waiting"), unit("failed")], 100))
+    console.print(bars([unit("done"), unit("running"), unit("waiting"), unit("failed")], 100, 83.0))
     shown = console.file.getvalue()
     assert [name for name in ("done", "running", "waiting", "failed") if f"unit-{name}" in shown] == [
         "running",
         "waiting",
     ]
+    assert shown.rstrip().endswith("1 of 4 done  1:23")
+
+
+def test_a_unit_that_has_not_measured_yet_is_starting():
+    status = UnitStatus("unit", "running", 0, 1000, None, 1, "")
+    for reward, said in ((None, "starting"), (0.5, "0/1,000")):
+        console = Console(file=io.StringIO(), width=100)
+        console.print(bars([UnitProgress(status, None, reward, None)], 100, 0.0))
+        assert said in console.file.getvalue()
+
+
+def test_the_plan_is_summed_up(tmp_path):
+    file = io.StringIO()
+    states = ["reuse", "run", "continue", "run"]
+    units = [PlannedUnit(FOREX, state, 640 if state == "continue" else 0, "because") for state in states]
+    PlainView(Console(file=file, width=140)).plan(units, {"store": "here"})
+    lines = file.getvalue().splitlines()
+    assert lines[-2:] == ["plan: 1 to reuse, 1 to continue, 2 to run", "store: here"]
+    assert lines[3].split()[:5] == ["phase1-forex", "continue", "at", "640", "360"]
+
+
+def test_quiet_shows_results_only(tmp_path):
+    story = Story(tmp_path, QuietView)
+    story.view.plan([], {"store": "here"})
+    story.view.begin(Progress(tmp_path, story.record))
+    story.units[0].begin_attempt()
+    assert story.tick(1) == ""
+    story.view.finish()
+    story.view.end({"report": "report.html"})
+    assert story.file.getvalue() == "time: 0:01\nreport: report.html\n"
 
 
 @pytest.mark.parametrize(

@@ -10,9 +10,12 @@ import time
 import numpy as np
 import pytest
 
-from mtquant.errors import LockedError, StoreError
+from mtquant.errors import CheckpointError, LockedError, StoreError
 from mtquant.execution.attempt import describe, run_attempt
+from mtquant.store.runs import read_events
+from mtquant.store.snapshot import Snapshot
 from mtquant.store.status import read_error, unit_status
+from mtquant.store.units import UnitResult
 from tests.execution.conftest import make_toys
 from tests.execution.toy import WORK
 
@@ -236,3 +239,104 @@ def test_a_unit_can_be_run_in_this_process(toys, monkeypatch):
     toys.add("phase1-forex")
     done = run_attempt(toys.root, toys.record.run_id, "phase1-forex", WORK)
     assert done == toys.unit("phase1-forex").done()
+
+
+def damaged(toys, name, count=2):
+    """Flip a bit in the newest `count` checkpoints of a unit that was stopped on the way."""
+    unit = toys.unit(name)
+    steps = sorted(unit.checkpoints.root.iterdir())[-count:]
+    for folder in steps:
+        path = folder / "arrays.safetensors"
+        content = bytearray(path.read_bytes())
+        content[-1] ^= 1
+        path.write_bytes(bytes(content))
+    return [int(folder.name) for folder in steps]
+
+
+def stopped(toys, name, **config):
+    """Stop a unit after its second checkpoint."""
+    toys.add(name, **config)
+    process = start(toys, name)
+    wait_for(lambda: len(list(toys.unit(name).checkpoints.root.glob("0*"))) >= 2)
+    process.terminate()
+    assert process.wait(30) == 75
+    process.stdin.close()
+
+
+def test_a_damaged_checkpoint_falls_back_to_the_one_before(toys, tmp_path):
+    stopped(toys, "phase1-forex", steps=12, pause=0.03)
+    (bad,) = damaged(toys, "phase1-forex", 1)
+    code, _ = execute(toys, "phase1-forex")
+    assert code == 0
+    continued = [event for event in read_events(toys.root, toys.record.run_id) if event["event"] == "continued"]
+    assert 0 < continued[-1]["step"] < bad
+    assert equal(walk_of(toys, "phase1-forex"), uninterrupted(tmp_path / "other", steps=12, pause=0.03))
+
+
+def test_a_start_from_zero_is_never_silent(toys, tmp_path):
+    stopped(toys, "phase1-forex", steps=12, pause=0.03)
+    kept = len(list(toys.unit("phase1-forex").checkpoints.root.glob("0*")))
+    damaged(toys, "phase1-forex", kept)
+    for _ in range(2):
+        refused = subprocess.run(
+            [*toys.command("phase1-forex"), "--no-restart"],
+            env=toys.environment(),
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        assert refused.returncode == CheckpointError.exit_code == 5
+        assert f"All {kept} checkpoints of phase1-forex are damaged" in refused.stderr
+    assert execute(toys, "phase1-forex")[0] == 0
+    (event,) = [event for event in read_events(toys.root, toys.record.run_id) if event["event"] == "restarted"]
+    assert event["message"] == f"all {kept} checkpoints of phase1-forex are damaged; it starts again from step 0 of 12"
+    assert event["message"] in (toys.unit("phase1-forex").folder / "unit.log").read_text()
+    assert equal(walk_of(toys, "phase1-forex"), uninterrupted(tmp_path / "other", steps=12, pause=0.03))
+
+
+def test_work_without_boundaries_ends_at_once(toys):
+    toys.add("evaluate-report", mishap="deaf", at=1)
+    process = start(toys, "evaluate-report")
+    process.terminate()
+    assert process.wait(30) == 75
+    process.stdin.close()
+    assert "made again" in read_error(toys.unit("evaluate-report")).message
+
+
+def test_what_a_process_used_is_an_event(toys):
+    toys.add("phase1-forex")
+    execute(toys, "phase1-forex")
+    (event,) = [event for event in read_events(toys.root, toys.record.run_id) if event["event"] == "process-ended"]
+    assert event["unit"] == "phase1-forex"
+    assert event["processor_seconds"] > 0
+
+
+def test_an_overtaken_attempt_writes_nothing_more(toys):
+    """Where locks of two machines do not reach each other, the attempt's number decides."""
+    unit = toys.add("phase1-forex").unit("phase1-forex")
+
+    def overtaken(spec, description, upstream, handle):
+        handle.save_checkpoint(1, Snapshot({}, {}))
+        (unit.folder / "attempts" / "0002.json").write_text("{}")
+        if description.inputs["config"].get("late"):
+            return UnitResult({}, {})
+        handle.save_checkpoint(2, Snapshot({}, {}))
+        raise AssertionError
+
+    with pytest.raises(LockedError, match="Attempt 2 of the unit phase1-forex has begun elsewhere; attempt 1 writes"):
+        run_attempt(toys.root, toys.record.run_id, "phase1-forex", {"phase1": overtaken})
+    assert unit.checkpoints.newest_step() == 1
+    late = toys.add("phase1-equity", late=True).unit("phase1-equity")
+    unit = late
+    with pytest.raises(LockedError, match="Attempt 2"):
+        run_attempt(toys.root, toys.record.run_id, "phase1-equity", {"phase1": overtaken})
+    assert late.done() is None
+
+
+def test_lack_of_memory_is_said_and_may_be_over_next_time(toys):
+    toys.add("phase1-forex", mishap="memory", at=2).arm("phase1-forex")
+    code, report = execute(toys, "phase1-forex")
+    assert (code, report["transient"]) == (1, True)
+    assert "out of memory (toy.py:" in report["message"]
+    assert "`--workers 1`" in report["message"]
+    assert execute(toys, "phase1-forex")[0] == 0

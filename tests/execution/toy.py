@@ -59,16 +59,19 @@ def mishap(config, step, unit, handle):
     kind = config.get("mishap")
     if step != config.get("at"):
         return
-    if kind == "nan":
-        raise TrainingError(f"Training diverged at step {step}.")
-    if kind == "data":
-        raise DataError("bars.csv, row 7: no number.")
-    if kind == "bug":
-        raise ZeroDivisionError("a defect")
+    errors = {
+        "nan": TrainingError(f"Training diverged at step {step}."),
+        "data": DataError("bars.csv, row 7: no number."),
+        "bug": ZeroDivisionError("a defect"),
+    }
+    if kind in errors:
+        raise errors[kind]
     if kind == "always-killed" or (kind == "killed" and armed(handle, unit)):
         os.kill(os.getpid(), signal.SIGKILL)
     if kind == "refused" and armed(handle, unit):
         raise ConnectionError("connection reset")
+    if kind == "memory" and armed(handle, unit):
+        raise MemoryError("Unable to allocate 7.28 TiB")
     if kind == "liar":
         sys.stdout.write('{"exit_code": 0}\n')
         sys.stdout.flush()
@@ -83,7 +86,7 @@ def mishap(config, step, unit, handle):
             time.sleep(0.01)
 
 
-WORK = {"dataset": count, "phase1": count, "phase2": count}
+WORK = {"dataset": count, "phase1": count, "phase2": count, "evaluate": count}
 
 if __name__ == "__main__":
     sys.exit(main(work=WORK))

@@ -1,10 +1,14 @@
 """Stores for flows over toy units; Prefect's database is set up once per session."""
 
+import atexit
 import os
 import shutil
 import sqlite3
 import subprocess
 import sys
+import tempfile
+import time
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -12,11 +16,28 @@ import pytest
 
 from mtquant.config.load import load_pipeline
 from mtquant.execution.preparation import PreparedRun, prepare_run, record_run
-from mtquant.store.runs import read_events
+from mtquant.store.runs import read_events, unit_of_run
+
+if "PREFECT_HOME" not in os.environ:
+    # Prefect looks for it when it is imported, and would make it in the working folder.
+    os.environ["PREFECT_HOME"] = tempfile.mkdtemp(prefix="prefect-home-")
+    atexit.register(shutil.rmtree, os.environ["PREFECT_HOME"], ignore_errors=True)
 
 REPOSITORY = Path(__file__).parents[2]
 DRIVE = (sys.executable, "-m", "tests.flows.drive")
 SETTINGS = ("data.source=gp-easy", "data.planted={train_histories: 2, history_bars: 400}", "phase1.timesteps=100")
+UNITS = (
+    "dataset-market",
+    "phase1-forex",
+    "phase1-commodities",
+    "phase1-equity",
+    "phase2-meta",
+    "phase3-joint",
+    "phase3-no-peers",
+    "evaluate-report",
+    "export-onnx",
+)
+NODES = (*UNITS, "gate", "register")
 
 
 @dataclass
@@ -44,21 +65,56 @@ class Flows:
 
     def execute(self, run: PreparedRun) -> int:
         """Run the flow to its end and return the exit code."""
-        ended = subprocess.run(self.command(run), env=self.environment, check=False, capture_output=True, timeout=150)
+        ended = subprocess.run(self.command(run), env=self.environment, check=False, capture_output=True, timeout=300)
         return ended.returncode
 
     def ending(self, run: PreparedRun) -> str:
         """Return the message the flow ended with."""
         return str(read_events(self.root, run.record.run_id)[-1]["message"])
 
-    def states(self, run: PreparedRun) -> tuple[str, dict[str, str]]:
-        """Return the state of the flow run, and of its tasks by name, as Prefect shows them."""
+    def attempts(self, run: PreparedRun) -> dict[str, int]:
+        """Return how many attempts each unit has had."""
+        return {name: unit_of_run(self.root, run.record, name).attempts() for name in run.record.units}
+
+    def states(self, run_id: str) -> tuple[str, dict[str, str]]:
+        """Return the state of the run's newest flow run, and of its tasks by name, as Prefect shows them."""
         with sqlite3.connect(self.root / "prefect" / "prefect.db") as database:
-            ((flow, state),) = database.execute(
-                "select id, state_name from flow_run where name = ?", (run.record.run_id,)
-            ).fetchall()
+            flow, state = database.execute(
+                "select id, state_name from flow_run where name like ? order by start_time desc", (f"{run_id}%",)
+            ).fetchone()
             tasks = database.execute("select name, state_name from task_run where flow_run_id = ?", (flow,)).fetchall()
         return str(state), dict(tasks)
+
+    def flow_runs(self, run_id: str) -> list[tuple[str, str, str]]:
+        """Return name, state and message of every flow run of a run, oldest first."""
+        query = """
+            select flow_run.name, flow_run.state_name, flow_run_state.message from flow_run
+            join flow_run_state on flow_run.state_id = flow_run_state.id
+            where flow_run.name like ? order by flow_run.start_time
+        """
+        with sqlite3.connect(self.root / "prefect" / "prefect.db") as database:
+            return database.execute(query, (f"{run_id}%",)).fetchall()
+
+    def processes(self) -> dict[int, str]:
+        """Return pid and command line of every living process that works on this store."""
+        found = {}
+        mine = f"MTQUANT_STORE={self.root}".encode()
+        for folder in Path("/proc").glob("[0-9]*"):
+            try:
+                if mine in (folder / "environ").read_bytes().split(b"\0"):
+                    found[int(folder.name)] = (folder / "cmdline").read_bytes().replace(b"\0", b" ").decode().strip()
+            except OSError:
+                continue
+        # A zombie waits for its parent; its command line is empty.
+        return {pid: command for pid, command in found.items() if command}
+
+
+def wait_for(what: Callable[[], object], seconds: float = 120.0) -> None:
+    """Return once `what` is true; fail after `seconds`."""
+    give_up = time.monotonic() + seconds
+    while not what():
+        assert time.monotonic() < give_up, "waited too long"
+        time.sleep(0.05)
 
 
 @pytest.fixture(scope="session")

@@ -2,9 +2,9 @@
 
 import sys
 
-COMMAND = (sys.executable, "-m", "tests.cli.toy")
+COMMAND = (sys.executable, "-m", "tests.flows.toy")
 
 if __name__ == "__main__":
-    from flows.pipeline import main
+    from flows.local import main
 
     sys.exit(main(command=COMMAND))

@@ -1,7 +1,8 @@
-"""Prefect's settings on one machine, and what is done with the server of a flow that was killed."""
+"""Prefect's settings on one machine, and the server that lives as long as its flow."""
 
-import json
 import os
+import signal
+import socket
 import subprocess
 import sys
 import threading
@@ -10,12 +11,17 @@ from http.server import BaseHTTPRequestHandler, HTTPServer
 import pytest
 
 from flows import embedded
+from mtquant.errors import MTQuantError
+from tests.flows.conftest import REPOSITORY, wait_for
 
 
 @pytest.fixture
 def home(tmp_path, monkeypatch):
     monkeypatch.setenv("MTQUANT_STORE", str(tmp_path))
-    for name in [name for name in os.environ if name.startswith("PREFECT_")]:
+    monkeypatch.setenv("PYTHONPATH", str(REPOSITORY))
+    for name in {name for name in os.environ if name.startswith("PREFECT_")} | {"PREFECT_API_URL", *embedded.SETTINGS}:
+        # Set first, so that what the code sets is gone after the test.
+        monkeypatch.setenv(name, "")
         monkeypatch.delenv(name)
     (tmp_path / "prefect").mkdir()
     return tmp_path / "prefect"
@@ -52,31 +58,37 @@ def test_a_running_page_is_used_and_a_dead_one_is_not(home, server, monkeypatch)
     (home / "server.url").write_text("http://127.0.0.1:9/api")
     assert embedded.running_server(home) is None
     (home / "server.url").write_text(server)
-    embedded.configure()
+    assert embedded.choose_server() is None
     assert os.environ["PREFECT_API_URL"] == server
     (home / "server.url").write_text(server.replace("127.0.0.1", "example.org"))
     assert embedded.running_server(home) is None
 
 
-def note(home, server, flow):
-    (home / "ephemeral-server.json").write_text(json.dumps({"server": server, "flow": flow}))
+def test_a_named_server_is_used_whatever_runs_here(home, server, monkeypatch):
+    (home / "server.url").write_text(server)
+    monkeypatch.setenv("PREFECT_API_URL", "http://prefect:4200/api")
+    assert embedded.choose_server() is None
+    assert os.environ["PREFECT_API_URL"] == "http://prefect:4200/api"
 
 
-def test_only_a_server_whose_flow_is_gone_is_ended(home):
-    code = "import time; time.sleep(60)  # prefect.server.api.server:create_app"
-    with subprocess.Popen([sys.executable, "-c", code]) as server, subprocess.Popen([sys.executable, "-c", ""]) as flow:
-        flow.wait()
-        try:
-            note(home, server.pid, os.getpid())
-            assert embedded.end_orphan(home) is None, "its flow lives"
-            note(home, os.getpid(), flow.pid)
-            assert embedded.end_orphan(home) is None, "another process has its number now"
-            assert server.poll() is None
-            note(home, server.pid, flow.pid)
-            assert embedded.end_orphan(home) == server.pid
-            assert server.wait(timeout=10) != 0
-        finally:
-            server.kill()
-    assert embedded.end_orphan(home) is None
-    (home / "ephemeral-server.json").write_text("{torn")
-    assert embedded.end_orphan(home) is None
+@pytest.mark.slow
+def test_a_server_that_cannot_start_is_told_at_once(home, monkeypatch):
+    monkeypatch.setenv("PREFECT_SERVER_DATABASE_CONNECTION_URL", "sqlite+aiosqlite:////nowhere/at/all/prefect.db")
+    server = embedded.Server()
+    with pytest.raises(MTQuantError, match=r"--engine direct") as raised:
+        server.await_ready()
+    server.end()
+    assert str(server.log) in str(raised.value)
+    assert "unable to open database file" in server.log.read_text()
+
+
+@pytest.mark.parametrize("moment", ["before", pytest.param("after", marks=pytest.mark.slow)])
+def test_the_server_ends_with_its_flow_even_before_it_has_started(home, moment):
+    with socket.create_server(("127.0.0.1", 0)) as listening:
+        command = [sys.executable, "-m", "flows.server", "--socket", str(listening.fileno())]
+        with subprocess.Popen(command, stdin=subprocess.PIPE, pass_fds=(listening.fileno(),)) as process:
+            if moment == "after":
+                address = f"http://127.0.0.1:{listening.getsockname()[1]}/api"
+                wait_for(lambda: embedded._answers(address, 1.0))
+            process.stdin.close()
+            assert process.wait(timeout=60) == -signal.SIGTERM

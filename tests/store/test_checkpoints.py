@@ -4,6 +4,7 @@ import json
 import resource
 import subprocess
 import sys
+import zipfile
 
 import numpy as np
 import pytest
@@ -11,6 +12,7 @@ import pytest
 from mtquant.errors import StoreError
 from mtquant.store import checkpoints as module
 from mtquant.store.checkpoints import Checkpoints, CheckpointWarning
+from mtquant.store.digests import digest_file, digest_json
 from mtquant.store.journal import Journal
 from mtquant.store.snapshot import Snapshot
 
@@ -60,7 +62,7 @@ def test_the_same_step_can_be_written_again(tmp_path):
     assert found.latest().load().values == {"again": 1}
 
 
-@pytest.mark.parametrize("name", ["arrays.safetensors", "values.json", "MANIFEST.json"])
+@pytest.mark.parametrize("name", ["arrays.safetensors", "values.json", "chain.json", "MANIFEST.json"])
 @pytest.mark.parametrize(
     "damage", ["missing", "empty", "short", "longer", "flipped first", "flipped middle", "flipped last"]
 )
@@ -100,6 +102,84 @@ def test_a_checkpoint_that_counts_on_lost_metrics_is_not_used(tmp_path):
         assert found.latest().step == 10
 
 
+@pytest.mark.parametrize("place", [0, 10, -2])
+def test_a_checkpoint_that_counts_on_changed_metrics_is_not_used(tmp_path, place):
+    found = filled(tmp_path)
+    content = bytearray(found.journal.path.read_bytes())
+    content[place] ^= 1
+    found.journal.path.write_bytes(bytes(content))
+    with pytest.warns(CheckpointWarning, match="changed"):
+        good = found.latest()
+    # The journal of step 10 is a beginning of the one of step 20.
+    assert (good.step if good else None) == (10 if place == -2 else None)
+    assert found.lost() == (0 if good else 2)
+
+
+@pytest.mark.parametrize("change", ["step", "schema", "other unit"])
+def test_a_manifest_that_is_whole_but_wrong_is_damage(tmp_path, change):
+    found = filled(tmp_path)
+    path = tmp_path / "checkpoints" / "000000000020" / "MANIFEST.json"
+    manifest = json.loads(path.read_text())
+    manifest.pop("sha256")
+    if change == "other unit":
+        (tmp_path / "other").mkdir()
+        path.write_bytes((filled(tmp_path / "other", steps=(20,))._path(20) / "MANIFEST.json").read_bytes())
+    else:
+        manifest[change] += 1
+        path.write_text(json.dumps(manifest | {"sha256": digest_json(manifest)}))
+    with pytest.warns(CheckpointWarning):
+        assert found.latest().step == 10
+
+
+def test_the_best_by_its_headline_metric_stays(tmp_path):
+    found = store(tmp_path)
+    for step, reward in ((10, 0.1), (20, 0.7), (30, float("nan")), (40, 0.3), (50, 0.2)):
+        found.journal.append(step, {"reward_per_step": reward})
+        found.save(step, snapshot(step), 1, metrics={"reward_per_step": reward, "approx_kl": 1.0})
+    assert names(tmp_path / "checkpoints") == ["000000000020", "000000000040", "000000000050"]
+    assert [checkpoint.metrics["reward_per_step"] for checkpoint in found.retained()] == [0.7, 0.3, 0.2]
+
+
+def test_that_all_are_lost_is_remembered(tmp_path):
+    found = filled(tmp_path)
+    assert found.lost() == 0
+    for step in (10, 20):
+        (found._path(step) / "values.json").unlink()
+    with pytest.warns(CheckpointWarning):
+        assert found.latest() is None
+    assert found.lost() == 2
+    found.save(5, snapshot(5), 2)
+    assert found.lost() == 0
+
+
+MALICIOUS = b"cos\nsystem\n(S'touch owned'\ntR."
+
+
+@pytest.mark.parametrize("name", ["arrays.safetensors", "values.json", "chain.json"])
+@pytest.mark.parametrize("kind", ["pickle", "zip"])
+def test_code_in_a_checkpoint_is_refused_and_never_run(tmp_path, monkeypatch, name, kind):
+    """Whoever can write the store can also write fitting digests; even then nothing is executed."""
+    monkeypatch.chdir(tmp_path)
+    found = filled(tmp_path, steps=(20,))
+    folder = found._path(20)
+    if kind == "pickle":
+        (folder / name).write_bytes(MALICIOUS)
+    else:
+        with zipfile.ZipFile(folder / name, "w") as archive:
+            archive.writestr("data.pkl", MALICIOUS)
+            archive.writestr("../../escaped", "x")
+    manifest = json.loads((folder / "MANIFEST.json").read_text())
+    manifest.pop("sha256")
+    manifest["files"][name] = {"sha256": digest_file(folder / name), "size": (folder / name).stat().st_size}
+    (folder / "MANIFEST.json").write_text(json.dumps(manifest | {"sha256": digest_json(manifest)}))
+    checkpoint = found.latest()
+    assert checkpoint is not None, "the digests fit"
+    with pytest.raises(StoreError, match="cannot be read"):
+        (checkpoint.chain if name == "chain.json" else checkpoint.load)()
+    assert not (tmp_path / "owned").exists()
+    assert not (tmp_path.parent / "escaped").exists()
+
+
 def test_dead_attempts_leave_nothing(tmp_path):
     found = filled(tmp_path)
     dead = tmp_path / "checkpoints/.tmp-000000000030-1"
@@ -132,9 +212,10 @@ if seam == "rename":
     Path.rename = dying(Path.rename)
 else:
     setattr(checkpoints, seam, dying(getattr(checkpoints, seam)))
-    from mtquant.store import snapshot
-    if hasattr(snapshot, seam):
-        setattr(snapshot, seam, getattr(checkpoints, seam))
+    from mtquant.store import chain, snapshot
+    for module in (chain, snapshot):
+        if hasattr(module, seam):
+            setattr(module, seam, getattr(checkpoints, seam))
 store = Checkpoints(root / "checkpoints", root / "quarantine", Journal(root / "metrics.jsonl"))
 store.save(30, Snapshot({"w": np.zeros(3)}, {"step": 30}), 2)
 """
@@ -142,6 +223,7 @@ SEAMS = [
     ("write_durable", 1),
     ("write_durable", 2),
     ("write_durable", 3),
+    ("write_durable", 4),
     ("digest_file", 1),
     ("rename", 1),
     ("sync_folder", 1),
@@ -179,4 +261,4 @@ def test_the_manifest_says_what_wrote_it(tmp_path):
     path = filled(tmp_path)._path(20) / module.MANIFEST
     manifest = json.loads(path.read_text())
     assert manifest["attempt"] == 1
-    assert set(manifest["files"]) == {"arrays.safetensors", "values.json"}
+    assert set(manifest["files"]) == {"arrays.safetensors", "chain.json", "values.json"}

@@ -10,6 +10,7 @@ from sqlalchemy.exc import SADeprecationWarning
 from mtquant.store.runs import RunRecord, append_event, create_run, save_run
 from mtquant.store.snapshot import Snapshot
 from mtquant.store.units import Unit, UnitSpec
+from tests.tracking.exports import Exported, make_export
 
 UNITS = (
     UnitSpec(
@@ -43,6 +44,12 @@ def empty_database(tmp_path_factory: pytest.TempPathFactory) -> Path:
         warnings.simplefilter("ignore", SADeprecationWarning)
         assert Publisher(root).client.search_experiments()
     return root / "mlflow.db"
+
+
+@pytest.fixture(scope="session")
+def exported(tmp_path_factory: pytest.TempPathFactory) -> Exported:
+    """Return a real export."""
+    return make_export(tmp_path_factory.mktemp("export"))
 
 
 @pytest.fixture

@@ -1,10 +1,13 @@
 """The publisher's process follows a run to its end and never takes anything down with it."""
 
+import contextlib
+import sqlite3
+
 import pytest
 
 from mtquant.store.runs import read_events
 from mtquant.tracking.__main__ import follow, main
-from mtquant.tracking.background import LOG, publishing
+from mtquant.tracking.background import LOG, BackgroundPublisher, publishing
 from mtquant.tracking.location import artifact_location, tracking_uri, without_secrets
 from mtquant.tracking.published import pending_units
 from mtquant.tracking.publisher import Publisher
@@ -68,3 +71,23 @@ def test_artifacts_lie_beside_their_database(tmp_path, monkeypatch):
     assert artifact_location(tmp_path, tracking_uri(tmp_path)) == (tmp_path / "mlartifacts").as_uri()
     assert artifact_location(tmp_path, "sqlite:////elsewhere/my.db") == "file:///elsewhere/mlartifacts"
     assert artifact_location(tmp_path, "http://host:5000") is None
+
+
+def test_a_database_that_somebody_holds_stops_nothing(root, record):
+    """Its writer waits; the run ends without it, and what is pending arrives later."""
+    with contextlib.closing(sqlite3.connect(root / "mlflow.db")) as holder:
+        holder.execute("BEGIN EXCLUSIVE")
+        publisher = BackgroundPublisher(root, record.run_id)
+        begin(root, UNITS[0], lines=3).finish({}, {})
+        assert publisher.finish(seconds=2.0) is False
+        assert pending_units(root, record, tracking_uri(root)) == ["phase1-forex"]
+        holder.rollback()
+    Publisher(root).publish(record.run_id)
+    assert pending_units(root, record, tracking_uri(root)) == []
+
+
+def test_what_tracking_cost_is_said_in_the_events(root, record):
+    with publishing(root, record.run_id):
+        pass
+    found = next(event for event in read_events(root, record.run_id) if event["event"] == "tracked")
+    assert found["processor_seconds"] > 0.0

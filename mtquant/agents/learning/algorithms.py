@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 import torch
 from stable_baselines3 import PPO
+from stable_baselines3.common.logger import Logger
 from stable_baselines3.common.policies import ActorCriticPolicy
 
 from mtquant.agents.learning.noise import QuietRolloutBuffer
@@ -63,7 +64,7 @@ def build_ppo(
             "rollout_buffer_class": QuietRolloutBuffer,
             "rollout_buffer_kwargs": {"source": env, "persistence": persistence},
         }
-    return PPO(
+    model = PPO(
         ActorCriticPolicy,
         env,
         learning_rate=linear if spec.learning_rate_schedule == "linear" else spec.learning_rate,
@@ -88,6 +89,9 @@ def build_ppo(
         verbose=0,
         **quiet,
     )
+    # Without one, SB3 makes a folder in the temporary directory for every learner.
+    model.set_logger(Logger(folder=None, output_formats=[]))
+    return model
 
 
 ALGORITHMS = {"ppo": build_ppo}

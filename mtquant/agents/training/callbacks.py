@@ -8,9 +8,9 @@ from stable_baselines3.common.callbacks import BaseCallback
 from stable_baselines3.common.logger import KVWriter, Logger
 
 from mtquant.agents.learning.algorithms import capture_learner, finite, restore_learner
+from mtquant.agents.training.model_checkpointing import ModelCheckpointingSystem
 from mtquant.envs.vec_env import VecMarketEnv
-from mtquant.errors import Preempted, TrainingError
-from mtquant.store.snapshot import Snapshot
+from mtquant.errors import TrainingError
 from mtquant.store.units import UnitHandle
 
 LEARNER_KEYS = {
@@ -42,21 +42,20 @@ class LastValues(KVWriter):
 class UnitCallback(BaseCallback):
     """Ties an SB3 learner to a unit.
 
-    At the start of every rollout (after the previous update): restore if there is a checkpoint, write
-    the journal, checkpoint when due, stop when asked. A checkpoint is exact because nothing of a
-    rollout has happened yet.
+    At the start of every rollout (after the previous update), and at the end, the learner is at a boundary of
+    `ModelCheckpointingSystem`; before the first it is restored if there is a checkpoint.
     """
 
     def __init__(self, unit: UnitHandle) -> None:
         super().__init__()
-        self.unit = unit
+        self.checkpointing = ModelCheckpointingSystem(unit)
         self.seen = LastValues()
         self._resumed_at = -1
 
     def _on_training_start(self) -> None:
         model = self._ppo()
         model.set_logger(Logger(folder=None, output_formats=[self.seen]))
-        found = self.unit.load_checkpoint()
+        found = self.checkpointing.load_checkpoint()
         if found is not None:
             step, snapshot = found
             restore_learner(model, snapshot.arrays, snapshot.values)
@@ -66,12 +65,12 @@ class UnitCallback(BaseCallback):
         model = self._ppo()
         if model.num_timesteps == 0 or model.num_timesteps == self._resumed_at:
             return
-        self._boundary(model)
+        self._boundary(model, last=False)
 
     def _on_training_end(self) -> None:
         model = self._ppo()
         if model.num_timesteps != self._resumed_at:
-            self._journal(model)
+            self._boundary(model, last=True)
 
     def _on_step(self) -> bool:
         return True
@@ -80,16 +79,7 @@ class UnitCallback(BaseCallback):
         assert isinstance(self.model, PPO)
         return self.model
 
-    def _boundary(self, model: PPO) -> None:
-        self._journal(model)
-        stopping = self.unit.stop_requested()
-        if stopping or self.unit.checkpoint_due():
-            arrays, values = capture_learner(model)
-            self.unit.save_checkpoint(model.num_timesteps, Snapshot(arrays, values))
-        if stopping:
-            raise Preempted(f"Stopped at step {model.num_timesteps}; a checkpoint was written.")
-
-    def _journal(self, model: PPO) -> None:
+    def _boundary(self, model: PPO, *, last: bool) -> None:
         if not finite(model):
             raise TrainingError(
                 f"Training diverged: a weight is not finite at step {model.num_timesteps}. "
@@ -102,4 +92,4 @@ class UnitCallback(BaseCallback):
             metrics["reward_per_step"] = float(np.mean(episodes))
         if isinstance(self.training_env, VecMarketEnv):
             metrics |= self.training_env.activity.take()
-        self.unit.log(model.num_timesteps, metrics)
+        self.checkpointing.boundary(model.num_timesteps, metrics, lambda: capture_learner(model), last=last)

@@ -1,5 +1,6 @@
 """Phase 3: meta-controller and specialists are trained together on the whole portfolio."""
 
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -13,17 +14,18 @@ from mtquant.agents.learning.algorithms import persistence_of
 from mtquant.agents.learning.critic import CentralCritic
 from mtquant.agents.learning.gradient_coordination import GradientCoordinationSystem
 from mtquant.agents.learning.joint import Discounting, Exposed, JointLearner, Rollout, UpdateSettings
-from mtquant.agents.learning.state import capture_rng, restore_rng, seed_everything
+from mtquant.agents.learning.state import Parts, capture_rng, restore_rng, seed_everything
 from mtquant.agents.training.curriculum_learning import AdvancedCurriculumLearning
 from mtquant.agents.training.divergence import divergence_named
+from mtquant.agents.training.model_checkpointing import ModelCheckpointingSystem
 from mtquant.config.agents import PipelineSpec
 from mtquant.data.dataset import Dataset
 from mtquant.envs.activity import Activity
 from mtquant.envs.games.joint import META, JointGame, JointTrainingEnv
 from mtquant.envs.multi_agent import MultiAgentVecEnv
-from mtquant.errors import Preempted, TrainingError
+from mtquant.errors import TrainingError
 from mtquant.metrics import sharpe
-from mtquant.store.snapshot import Snapshot
+from mtquant.store.journal import HEADLINES
 from mtquant.store.units import UnitHandle
 from mtquant.types import Bool, Float32
 
@@ -33,6 +35,8 @@ class Phase3JointTrainer:
 
     def __init__(self, spec: PipelineSpec, dataset: Dataset, unit: UnitHandle, folders: dict[str, Path]) -> None:
         self.spec, self.dataset, self.unit, self.folders = spec, dataset, unit, folders
+        self.checkpointing = ModelCheckpointingSystem(unit)
+        self._headline: dict[str, float] = {}
         self.phase = spec.phase3
         self.bundles: dict[str, PolicyBundle] = {}
         per_rollout = self.phase.n_envs * self.phase.n_steps
@@ -74,17 +78,22 @@ class Phase3JointTrainer:
         self._start = np.ones(env.rows, dtype=bool)
         done = self._resume(env, learners)
         pending: dict[str, list[Rollout]] = {agent: [] for agent in learners}
-        metrics: dict[str, float] = {}
         for index in range(done, self.rollouts):
             with divergence_named("phase3.specialist_learning_rate"):
                 metrics = self._collect(env, joint.joint_game, learners, pending)
                 metrics |= self._update(index, learners, pending)
             step = (index + 1) * self.phase.n_envs * self.phase.n_steps
-            env.engine.scenario = self.curriculum.update_curriculum({"step": step} | _headline(metrics))
-            self.unit.log(step, metrics)
-            self._boundary(step, env, learners, pending, last=index + 1 == self.rollouts)
+            self._headline = {name: metrics[name] for name in HEADLINES if name in metrics}
+            env.engine.scenario = self.curriculum.update_curriculum({"step": step} | self._headline)
+            self.checkpointing.boundary(
+                step,
+                metrics,
+                partial(self._capture, step, env, learners),
+                complete=not any(pending.values()),
+                last=index + 1 == self.rollouts,
+            )
         self._save(learners)
-        return _headline(metrics)
+        return self._headline
 
     def evaluate(self, n_episodes: int = 100) -> dict[str, float]:
         """Run the trained hierarchy on `n_episodes` validation episodes with deterministic actions.
@@ -225,39 +234,27 @@ class Phase3JointTrainer:
                 )
         return metrics
 
-    def _boundary(
-        self,
-        step: int,
-        env: MultiAgentVecEnv,
-        learners: dict[str, JointLearner],
-        pending: dict[str, list[Rollout]],
-        *,
-        last: bool,
-    ) -> None:
-        """Checkpoint when due and nothing waits to be learned from; stop when asked."""
-        if last:
-            return
-        stopping = self.unit.stop_requested()
-        complete = not any(pending.values())
-        if complete and (stopping or self.unit.checkpoint_due()):
-            arrays, values = env.state_dict()
-            arrays = {f"env.{n}": a for n, a in arrays.items()} | {"start": self._start.copy()}
-            values = {"env": values, "curriculum": self.curriculum.state_dict(), "step": step}
-            for learner in learners.values():
-                more, numbers = learner.state_dict()
-                arrays |= more
-                values |= numbers
-            more, numbers = capture_rng()
-            self.unit.save_checkpoint(step, Snapshot(arrays | more, values | numbers))
-        if stopping:
-            where = (
-                "a checkpoint was written" if complete else "the rollouts since the last update will be played again"
-            )
-            raise Preempted(f"Stopped at step {step}; {where}.")
+    def _capture(self, step: int, env: MultiAgentVecEnv, learners: dict[str, JointLearner]) -> Parts:
+        """Return the complete state between two rollouts."""
+        arrays, values = env.state_dict()
+        arrays = {f"env.{n}": a for n, a in arrays.items()} | {"start": self._start.copy()}
+        values = {
+            "env": values,
+            "curriculum": self.curriculum.state_dict(),
+            "step": step,
+            # what `train` returns, where nothing is left to train
+            "headline": dict(self._headline),
+        }
+        for learner in learners.values():
+            more, numbers = learner.state_dict()
+            arrays |= more
+            values |= numbers
+        more, numbers = capture_rng()
+        return arrays | more, values | numbers
 
     def _resume(self, env: MultiAgentVecEnv, learners: dict[str, JointLearner]) -> int:
         """Restore the newest checkpoint; return the number of rollouts done."""
-        found = self.unit.load_checkpoint()
+        found = self.checkpointing.load_checkpoint()
         if found is None:
             return 0
         step, snapshot = found
@@ -267,6 +264,7 @@ class Phase3JointTrainer:
         )
         self._start = np.array(arrays["start"])
         self.curriculum.load_state_dict(values["curriculum"])
+        self._headline = values["headline"]
         for learner in learners.values():
             learner.load_state_dict(arrays, values)
         restore_rng(arrays, values)
@@ -298,7 +296,3 @@ def _inputs(env: MultiAgentVecEnv, game: JointGame, agent: str) -> tuple[Float32
     count = len(game.members[agent])
     around = np.repeat(game.central(env.engine.table), count, axis=0)
     return seen.reshape(len(seen) * count, -1), around
-
-
-def _headline(metrics: dict[str, float]) -> dict[str, float]:
-    return {"utility_per_bar": metrics["utility_per_bar"]} if "utility_per_bar" in metrics else {}
