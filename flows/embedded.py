@@ -7,7 +7,6 @@ import socket
 import subprocess
 import sys
 import time
-import urllib.error
 import urllib.request
 from pathlib import Path
 
@@ -28,6 +27,8 @@ SETTINGS = {
     "PREFECT_CLOUD_ENABLE_ORCHESTRATION_TELEMETRY": "false",
     "PREFECT_TELEMETRY_ENABLE_RESOURCE_METRICS": "false",
     "DO_NOT_TRACK": "true",
+    # The default of 5 is a minute, for each of the requests to a server that is gone.
+    "PREFECT_CLIENT_MAX_RETRIES": "3",
     # The default of 20 s is short on a busy machine.
     "PREFECT_SERVER_EPHEMERAL_STARTUP_TIMEOUT_SECONDS": "60",
 }
@@ -52,14 +53,16 @@ def running_server(home: Path) -> str | None:
         return None
     if not address.startswith((f"http://{HOST}:", "http://localhost:")):
         return None
-    return address if _answers(address, seconds=3.0) else None
+    return address if answers(address, seconds=3.0) else None
 
 
-def _answers(address: str, seconds: float) -> bool:
+def answers(address: str, seconds: float) -> bool:
+    """Return whether a Prefect server answers at `address`."""
     try:
         with urllib.request.urlopen(f"{address}/health", timeout=seconds) as answer:
             return bool(answer.status == 200)
-    except (OSError, urllib.error.URLError, http.client.HTTPException):
+    except (OSError, ValueError, http.client.HTTPException):
+        # A ValueError is an address that is none.
         return False
 
 
@@ -89,7 +92,7 @@ class Server:
         """Return once it answers. Raises `MTQuantError` where it ends instead."""
         give_up = time.monotonic() + START_SECONDS
         while time.monotonic() < give_up:
-            if _answers(self.address, seconds=1.0):
+            if answers(self.address, seconds=1.0):
                 return
             if self._process.poll() is not None:
                 raise MTQuantError(f"Prefect's server could not start; see {self.log}. {ALONE}")

@@ -27,6 +27,8 @@ class Execution:
     """Set when the flow begins."""
     entered: bool = False
     """Whether the flow itself began: before that, an error is Prefect's."""
+    ended: bool = False
+    """Whether the flow has brought all nodes to their end: after that, an error is Prefect's again."""
     error: MTQuantError | None = None
     """What the outcomes mean, where not all units are complete."""
 

@@ -2,11 +2,15 @@
 
 import argparse
 import logging
+import os
 import sys
 from collections.abc import Sequence
 from pathlib import Path
+from typing import NoReturn
 
-from flows.embedded import ALONE, choose_server
+from httpx import HTTPError
+
+from flows.embedded import ALONE, API, answers, choose_server
 from flows.execution import EXECUTION, Execution, execution_of
 from flows.signals import raising_early_stops, stopping_without_parent
 from mtquant.context import store_root
@@ -44,11 +48,25 @@ def _run_flow(run: str, workers: int, execution: Execution) -> None:
     if server is not None:
         server.await_ready()
     EXECUTION.set(execution)
-    state = pipeline(workers=workers, resume=run, return_state=True)
+    try:
+        state = pipeline(workers=workers, resume=run, return_state=True)
+    except HTTPError as error:
+        if not execution.ended:
+            raise
+        LOGGER.warning("Prefect's server does not know how run %s ended: %s: %s", run, type(error).__name__, error)
+    else:
+        if execution.error is None and not state.is_completed():
+            raise MTQuantError(f"The flow of run {run} ended as {state.name}: {state.message}")
     if execution.error is not None:
         raise execution.error
-    if not state.is_completed():
-        raise MTQuantError(f"The flow of run {run} ended as {state.name}: {state.message}")
+
+
+def leave(code: int) -> NoReturn:
+    """End the process; without Prefect's functions at exit where its server is gone, for they try for minutes."""
+    if answers(os.environ.get(API, ""), seconds=3.0):
+        sys.exit(code)
+    logging.shutdown()
+    os._exit(code)
 
 
 def _explained(error: BaseException, execution: Execution, run: str) -> tuple[int, str]:
@@ -76,4 +94,4 @@ def _parse(argv: Sequence[str] | None) -> argparse.Namespace:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    leave(main())

@@ -92,8 +92,8 @@ def _locked(root: Path, given: Execution, held: ExitStack) -> tuple[RunRecord, E
 
 def _execute(root: Path, record: RunRecord, execution: Execution, workers: int) -> State:
     run = record.run_id
-    execution.entered = True
     _present(root, run)
+    execution.entered = True
     append_event(root, run, "run-started", engine="prefect", flow_run=str(flow_run.id))
     show_plan(root, record)
     nodes = nodes_of([unit_of_run(root, record, name).spec for name in record.units])
@@ -103,6 +103,7 @@ def _execute(root: Path, record: RunRecord, execution: Execution, workers: int) 
     show_results(root, record, outcomes)
     state = _state(run, outcomes, execution)
     append_event(root, run, "run-ended", state=state.name)
+    execution.ended = True
     return state
 
 

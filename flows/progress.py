@@ -10,6 +10,7 @@ from uuid import UUID
 
 from httpx import HTTPError
 from prefect.artifacts import create_progress_artifact, update_progress_artifact
+from prefect.settings import PREFECT_CLIENT_MAX_RETRIES, temporary_settings
 
 from mtquant.errors import StoreError
 from mtquant.store.journal import headline
@@ -24,7 +25,9 @@ SECONDS = 5.0
 def only_shown(what: str) -> Iterator[None]:
     """Go on without `what` where it cannot be shown, and say so in the log: Prefect shows training, no more."""
     try:
-        yield
+        # By default Prefect tries for a minute, each time.
+        with temporary_settings({PREFECT_CLIENT_MAX_RETRIES: 1}):
+            yield
     except (HTTPError, OSError, StoreError) as error:
         LOGGER.warning("Prefect does not show %s: %s: %s", what, type(error).__name__, error)
 

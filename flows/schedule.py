@@ -42,6 +42,10 @@ class Schedule:
                 # Raised wherever this thread is, the first by Prefect's handler. `forwarding_stops` tells the units,
                 # which end by themselves, each with a checkpoint.
                 LOGGER.info("stopping: waiting for the units to write their checkpoints")
+            except BaseException:
+                # Leaving the flow waits for its tasks; the units must not keep them.
+                self.execution.supervisor.stop()
+                raise
 
     def _turn(self) -> bool:
         """Start what can start, wait for news, and return whether all nodes have ended."""

@@ -13,7 +13,7 @@ from mtquant.store.files import make_folder, write_new
 SETTINGS, IGNORE, RAW = "mtquant.yaml", ".gitignore", Path("data") / "raw"
 HINT = "README.txt"
 
-FolderArgument = Annotated[Path, typer.Argument(metavar="[FOLDER]", help="Folder to start in; it is made if missing.")]
+FolderArgument = Annotated[Path, typer.Argument(metavar="FOLDER", help="Folder to start in; it is made if missing.")]
 DataOption = Annotated[Path | None, typer.Option("--data", "-d", help="Folder of bars to write the settings for.")]
 
 

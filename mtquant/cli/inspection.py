@@ -26,9 +26,7 @@ ENGINE_LOGS = ("flow", "tracking")
 WatchOption = Annotated[bool, typer.Option("--watch", "-w", help="Go on until the run ends; exit code as it ended.")]
 FollowOption = Annotated[bool, typer.Option("--follow", "-f", help="Wait for more until the run ends.")]
 LinesOption = Annotated[int | None, typer.Option("--lines", "-n", min=0, help="Only the last lines of each log.")]
-UnitArgument = Annotated[
-    str | None, typer.Argument(metavar="[UNIT]", help="Unit, `flow` or `tracking`; else all units.")
-]
+UnitArgument = Annotated[str | None, typer.Argument(metavar="UNIT", help="Unit, `flow` or `tracking`; else all units.")]
 
 
 def status(run: options.Run = None, follow: WatchOption = False, as_json: options.Json = False) -> None:

@@ -15,7 +15,7 @@ Data = Annotated[str | None, typer.Option("--data", "-d", help="Folder of bars, 
 Timeframe = Annotated[str | None, typer.Option("--timeframe", "-t", help="Bar length in the folder: M5, M30, H1, D1.")]
 Setting = Annotated[list[str] | None, typer.Option("--set", "-s", help="One setting, as in phase1.timesteps=20000.")]
 Seed = Annotated[int | None, typer.Option("--seed", help="Root of every random stream.")]
-Run = Annotated[str | None, typer.Argument(metavar="[RUN]", help="Name of the run, or its beginning; else the newest.")]
+Run = Annotated[str | None, typer.Argument(metavar="RUN", help="Name of the run, or its beginning; else the newest.")]
 Json = Annotated[bool, typer.Option("--json", help="Write JSON for programs.")]
 Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="Show only where the results are, and errors.")]
 Phase = Annotated[int | None, typer.Option("--phase", min=1, max=3, help="Only this phase and what it needs.")]

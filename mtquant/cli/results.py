@@ -27,6 +27,7 @@ class Split(StrEnum):
     VALIDATION = "validation"
 
 
+SyncArgument = Annotated[str | None, typer.Argument(metavar="RUN", help="Name of the run; else all of the store.")]
 SplitOption = Annotated[Split | None, typer.Option("--split", help="Split to open.")]
 EpisodesOption = Annotated[
     int | None, typer.Option("--episodes", min=2, help="Fresh episodes of the noise-free score (planted markets).")
@@ -46,7 +47,7 @@ def export(run: options.Run = None, as_json: options.Json = False) -> None:
     _derived(run, ONNX, {}, as_json)
 
 
-def sync(run: options.Run = None) -> None:
+def sync(run: SyncArgument = None) -> None:
     """Publish to MLflow what is not there yet: one run, or all runs of the store, oldest first."""
     root = store_root()
     names = [load_run(root, run).run_id] if run else list_runs(root)

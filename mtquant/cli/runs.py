@@ -13,7 +13,7 @@ from mtquant.cli.output import console, write_json
 from mtquant.cli.tables import styled
 from mtquant.context import store_root
 from mtquant.errors import LockedError, MTQuantError, UsageError
-from mtquant.store.garbage import remove
+from mtquant.store.garbage import RUN_ENTRIES, remove, unknown_files
 from mtquant.store.references import is_promoted
 from mtquant.store.runs import RunRecord, begin_lock, find_run, list_runs, load_run, run_folder, run_lock, unit_of_run
 from mtquant.store.status import RunStatus, run_status
@@ -91,6 +91,7 @@ def runs_rm(run: RunArgument) -> None:
     try:
         with begin_lock(root, run_id), run_lock(root, run_id):
             _refuse_at_work(root, run_id)
+            _refuse_unknown(run_folder(root, run_id))
             remove(run_folder(root, run_id))
     except LockedError as error:
         raise LockedError(f"{error} A run at work is not removed; first: mtquant stop {run_id}") from error
@@ -107,6 +108,12 @@ def _refuse_at_work(root: Path, run_id: str) -> None:
     for unit in units:
         if unit.holder is not None:
             raise LockedError(f"{unit.name} of run {run_id} is held by {unit.holder}.")
+
+
+def _refuse_unknown(folder: Path) -> None:
+    """Raise `UsageError` where somebody put files of their own into the run's folder."""
+    if unknown := unknown_files(folder, RUN_ENTRIES):
+        raise UsageError(f"{folder} holds {', '.join(unknown[:5])}, which the store did not write. Move it away first.")
 
 
 def _summary(root: Path, run_id: str) -> dict[str, Any]:

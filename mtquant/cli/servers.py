@@ -106,6 +106,8 @@ def prefect_page(root: Path, port: int) -> Iterator[Page]:
         "PREFECT_CLOUD_ENABLE_ORCHESTRATION_TELEMETRY": "false",
         "DO_NOT_TRACK": "true",
         "PREFECT_UI_SHOW_PROMOTIONAL_CONTENT": "false",
+        # Kept in memory, leases are lost with the server, and Prefect ends the runs that hold one.
+        "PREFECT_SERVER_CONCURRENCY_LEASE_STORAGE": "prefect.server.concurrency.lease_storage.filesystem",
         "PREFECT_UI_API_URL": f"http://{HOST}:{port}/api",
     }
     command = ["prefect", "server", "start", "--host", HOST, "--port", str(port)]

@@ -226,7 +226,9 @@ def plain_line(unit: UnitProgress) -> str:
     status = unit.status
     parts = [f"{MARKS.get(status.state, ' ')} {status.name} {status.state}"]
     if status.state == "running":
-        if status.total_steps > 1:
+        if _starting(unit):
+            parts = [f"> {status.name} starting"]
+        elif status.total_steps > 1:
             share = 100 * status.step / status.total_steps
             parts = [f"> {status.name} {status.step:,} of {status.total_steps:,} steps ({share:.0f} %)"]
         if unit.rate:
@@ -236,6 +238,11 @@ def plain_line(unit: UnitProgress) -> str:
     if status.message and status.state not in ("running", "done"):
         parts.append(status.message)
     return ", ".join(parts)
+
+
+def _starting(unit: UnitProgress) -> bool:
+    """Return whether a unit that counts steps has measured nothing yet: its process imports and reads."""
+    return unit.status.total_steps > 1 and unit.status.step == 0 and unit.reward is None
 
 
 def bars(units: Sequence[UnitProgress], width: int, seconds: float) -> Table:
@@ -255,8 +262,7 @@ def bars(units: Sequence[UnitProgress], width: int, seconds: float) -> Table:
 
 def _running_cells(unit: UnitProgress, width: int) -> list[Any]:
     status = unit.status
-    counted = status.total_steps > 1
-    starting = counted and status.step == 0 and unit.reward is None
+    counted, starting = status.total_steps > 1, _starting(unit)
     bar = ProgressBar(
         total=status.total_steps if counted and not starting else None,
         completed=status.step,

@@ -48,9 +48,8 @@ def evaluate(spec: PipelineSpec, unit: UnitSpec, folders: dict[str, Path], handl
     results = {h.name: h.backtest(dataset, spec, split) for h in hierarchies}
     baselines, remarks = _baselines(spec, dataset, results["phase3"], handle.streams)
     measuring = Measuring.of(spec, dataset)
-    assessor = Assessor(
-        [*results.values(), *baselines.values()], measuring, handle.streams, samples=spec.evaluation.bootstrap_samples
-    )
+    measured = [*results.values(), *baselines.values()]
+    assessor = Assessor(measured, measuring, handle.streams, samples=spec.evaluation.bootstrap_samples)
     phases = [
         assessor.assess(
             results[f"phase{n}"], title=TITLES[f"phase{n}"], phase=n, equal=results["phase1"] if n == 2 else None
@@ -87,7 +86,6 @@ def evaluate(spec: PipelineSpec, unit: UnitSpec, folders: dict[str, Path], handl
     outputs = write_report(content, handle.outputs)
     write_atomic(handle.outputs / "config.yaml", to_yaml(spec).encode())
     _write_messages(results["phase3"], handle.outputs / "messages.parquet")
-    measured = [*results.values(), *baselines.values()]
     write_days(handle.outputs / DAYS, measured, assessor.clock, measuring, spec.evaluation.split)
     # What deploys is the last phase that earned its place; phase 1 alone is no hierarchy.
     deployed = {DEPLOYED: 3.0 if promotions[1].earned else 2.0}

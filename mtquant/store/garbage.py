@@ -8,7 +8,7 @@ import os
 import re
 import shutil
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Collection, Iterator
 from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
@@ -35,7 +35,17 @@ UNIT_ENTRIES = {
     "quarantine",
     "unit.log",
 }
-RUN_ENTRIES = {BEGIN, RECORD, "events.jsonl", "flow.log", "lock", "mlflow.json", "tracking.log"}
+RUN_ENTRIES = {
+    BEGIN,
+    RECORD,
+    "events.jsonl",
+    "flow.log",
+    "lock",
+    "mlflow.json",
+    "system.jsonl",
+    "system.lock",
+    "tracking.log",
+}
 _TEMPORARY = re.compile(r"\..+\.tmp-(\d+)|\.doctor-(\d+)")
 """What `write_atomic` and `doctor` leave when they are killed; the number is their process."""
 
@@ -138,6 +148,12 @@ def remove(path: Path) -> None:
         path.rmdir()
 
 
+def unknown_files(folder: Path, known: Collection[str]) -> list[str]:
+    """Return the names in a unit's or run's folder that the store has not put there."""
+    names = sorted({path.name for path in folder.iterdir()} - set(known))
+    return [name for name in names if not _TEMPORARY.fullmatch(name)]
+
+
 class _Search:
     def __init__(self, root: Path, age_seconds: float) -> None:
         self.root = root
@@ -199,11 +215,9 @@ class _Search:
         for path in unit.checkpoints.superfluous():
             self._add(path, "checkpoint", "the unit is done and keeps newer or better ones", lock)
 
-    def _whole(self, folder: Path, kind: str, reason: str, known: Iterable[str]) -> None:
+    def _whole(self, folder: Path, kind: str, reason: str, known: Collection[str]) -> None:
         """Add a folder with all that is in it, unless it holds something unknown."""
-        unknown = sorted({path.name for path in folder.iterdir()} - set(known))
-        unknown = [name for name in unknown if not _TEMPORARY.fullmatch(name)]
-        if unknown:
+        if unknown := unknown_files(folder, known):
             self.left.append(Left(folder, f"it holds files that are not the store's: {', '.join(unknown[:5])}"))
         elif holder_of(folder / "lock") is not None:
             self.left.append(Left(folder, "a process holds it"))

@@ -178,7 +178,7 @@ def read_events(root: Path, run_id: str) -> list[Mapping[str, Any]]:
             content = path.read_bytes()
     except FileNotFoundError:
         return []
-    found = []
+    found: list[Mapping[str, Any]] = []
     for line in content.splitlines():
         try:
             event = json.loads(line)

@@ -18,7 +18,7 @@ CREATED, PREPARED = "created", "prepared"
 DESCRIBED_TAG = "mtquant.described"
 LINES_TAG, UNIT_TAG, RUN_TAG, KIND_TAG = "mtquant.lines", "mtquant.unit_key", "mtquant.run", "mtquant.kind"
 SAMPLES_TAG, ATTEMPT_TAG, UNITS_TAG = "mtquant.samples", "mtquant.attempt", "mtquant.units"
-NOTE_TAG = "mlflow.note.content"
+STAGE_TAG, NOTE_TAG = "mtquant.stage", "mlflow.note.content"
 EXPERIMENT_TAGS = {
     # Without it MLflow's pages take the experiment for one of language models.
     "mlflow.experimentKind": "custom_model_development",

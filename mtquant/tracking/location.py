@@ -13,8 +13,10 @@ SETTINGS = {
     "MLFLOW_ALLOW_PICKLE_DESERIALIZATION": "false",
     "MLFLOW_LOGGING_LEVEL": "WARNING",
     "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false",
+    "MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT": "true",
 }
-"""Environment of every process that imports MLflow: no telemetry, no pickle, no job API (its ten processes)."""
+"""Environment of every process that imports MLflow: no telemetry, no pickle, no job API (its ten processes), no links
+on standard output, where programs read."""
 
 
 def tracking_uri(root: Path) -> str:

@@ -210,21 +210,20 @@ class Publisher:
         digest = model_digest(self.root, record)
         if digest is None or parent.complete == digest:
             return
-        units = {name.partition("-")[0]: unit_of_run(self.root, record, name) for name in record.units}
-        report = units["evaluate"]
+        names = {name.partition("-")[0]: name for name in record.units}
+        report, export = (unit_of_run(self.root, record, names[kind]) for kind in ("evaluate", "export"))
         done = report.done()
         stage = stage_of(done.metrics) if done else None
-        named = {model.name: model for model in exported_models(units["export"])}
+        named = {model.name: model for model in exported_models(export)}
         model = named.get(f"{stage}-hierarchy")
-        if model is not None and stage is not None:
-            tags = {describe.RUN_TAG: record.run_id, "mtquant.stage": stage}
-            model_id = ModelLog(self.client).log_hierarchy(model, parent, tags)
+        if stage is not None:
+            tags = {describe.RUN_TAG: record.run_id, describe.STAGE_TAG: stage}
+            model_id = ModelLog(self.client).log_hierarchy(model, parent, tags) if model else None
             opened = datasets(self.root, record, report)[:1]
-            measured = _deployed_points(report)
             self.sender.points(
                 parent.run_id,
-                measured,
-                {"mtquant.stage": stage},
+                _deployed_points(report),
+                {describe.STAGE_TAG: stage},
                 model_id=model_id,
                 dataset=opened[0] if opened else None,
             )

@@ -5,7 +5,7 @@ import json
 import pytest
 
 from mtquant.store.promotions import CHAMPION, REGISTERED, Policy, append_assignment
-from mtquant.store.runs import begin_lock, list_runs, load_run, run_folder, unit_of_run
+from mtquant.store.runs import begin_lock, create_run, list_runs, load_run, run_folder, unit_of_run
 from tests.cli.conftest import PLAN, SMALL, UNITS
 
 OTHER = ("--set", "phase3.gamma=0.8")
@@ -116,7 +116,7 @@ def test_what_is_young_is_only_named(two):
     two("runs", "rm", list_runs(two.root)[0])
     ended = two("gc", "--apply")
     assert ended.code == 0
-    assert ended.out.count(": changed 0 minutes ago") == len(JOINT)
+    assert ended.out.count(" minutes ago") == len(JOINT)
     assert "Nothing to remove" in ended.out
 
 
@@ -139,5 +139,9 @@ def test_a_run_at_work_or_promoted_is_not_removed(finished):
     append_assignment(finished.root, CHAMPION, policy, REGISTERED)
     ended = finished("runs", "rm", record.run_id)
     assert (ended.code, "champion" in ended.err) == (2, True)
-    assert list_runs(finished.root) == [record.run_id]
+    free = create_run(finished.root, [], {}, "direct")
+    (run_folder(finished.root, free.run_id) / "notes.txt").write_text("mine")
+    ended = finished("runs", "rm", free.run_id)
+    assert (ended.code, "holds notes.txt" in ended.err) == (2, True)
+    assert list_runs(finished.root) == [record.run_id, free.run_id]
     assert finished("runs", "rm").code == 2, "never the newest by default"

@@ -32,11 +32,13 @@ def test_both_pages_answer_until_the_command_ends(store):
             assert answers(mlflow)
             assert answers(prefect)
             assert (store / "prefect" / "server.url").read_text() == f"{prefect}/api"
-            process.send_signal(signal.SIGINT)
+            assert (store / "prefect" / "mlflow.url").read_text() == mlflow
+            # Ctrl-C is pressed by the test of the commands in README.md.
+            process.send_signal(signal.SIGTERM)
             assert process.wait(timeout=60) == 0
         finally:
             process.kill()
-    assert not (store / "prefect" / "server.url").exists()
+    assert not list((store / "prefect").glob("*.url"))
     for url in (mlflow, prefect):
         with pytest.raises(urllib.error.URLError, match="refused"):
             answers(url)

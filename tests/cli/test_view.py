@@ -67,7 +67,7 @@ def test_plain_lines_come_at_changes_and_every_quarter_minute(tmp_path, began):
     assert story.file.getvalue() == ""
     with forex.lock():
         forex.begin_attempt()
-        assert story.tick(1) == "> phase1-forex 0 of 1,000 steps (0 %)\n"
+        assert story.tick(1) == "> phase1-forex starting\n"
         log(forex, began, (1, 100, 0.5), (2, 200, 0.25))
         assert [story.tick(1) for _ in range(14)] == [""] * 14
         assert story.tick(1) == ("> phase1-forex 200 of 1,000 steps (20 %), 100 steps/s, 0:08 to go, reward 0.25\n")

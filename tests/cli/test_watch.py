@@ -73,7 +73,7 @@ def test_without_a_terminal_there_are_plain_lines(story):
     assert lines[0].startswith(f"run {story.record.run_id}: preparing, held by pid")
     assert lines[2:] == [
         "phase1-forex: all 2 checkpoints damaged",
-        "> phase1-forex 0 of 1,000 steps (0 %)",
+        "> phase1-forex starting",
         f"run {story.record.run_id}: done",
         "+ phase1-forex done, reward 0.5",
     ]

@@ -1,6 +1,7 @@
 """What a person at the host does with the servers: environment, commands, questions to both APIs."""
 
 import os
+import re
 import subprocess
 import sys
 from collections.abc import Mapping
@@ -25,19 +26,19 @@ class Host:
     folder: Path
 
     @property
+    def store(self) -> Path:
+        """Return the worker's store."""
+        return self.stack.place(self.stack.services["worker"], "/store")
+
+    @property
     def variables(self) -> dict[str, str]:
         """Return the variables of .env, with the servers' addresses as they are here."""
-        return {
-            name: value.replace("127.0.0.1:4200", self.address("prefect")).replace(
-                "127.0.0.1:5000", self.address("mlflow")
-            )
-            for name, value in self.stack.variables.items()
-        }
+        return {name: self.stack.published(value) for name, value in self.stack.variables.items()}
 
     def address(self, service: str) -> str:
         """Return host and port that Compose publishes for a service."""
         (published,) = self.stack.services[service].definition["ports"]
-        return f"{self.stack.addresses[service]}:{published.rpartition(':')[2]}"
+        return self.stack.published(published.rpartition(":")[0])
 
     def run(self, *command: str) -> subprocess.CompletedProcess[str]:
         """Run a command of this environment; its output is one text."""
@@ -57,6 +58,20 @@ class Host:
         )
 
     # -- Prefect
+
+    def train(self, *parameters: str, watch: bool = True) -> Json:
+        """Start the deployment `on-demand`, wait for its end, and return the flow run as it is then."""
+        arguments = [word for parameter in parameters for word in ("--param", parameter)]
+        arguments += ["--watch"] if watch else []
+        ended = self.run("prefect", "deployment", "run", "mtquant-pipeline/on-demand", *arguments)
+        assert ended.returncode == 0, ended.stdout + self.stack.log("worker")
+        (flow_run,) = re.findall(r"UUID: (\S+)", ended.stdout)
+        return self.flow_run(flow_run)
+
+    def flow_run(self, identity: str) -> Json:
+        """Return a flow run as it is now."""
+        (found,) = self.prefect("flow_runs/filter", flow_runs={"id": {"any_": [identity]}})
+        return found
 
     def prefect(self, path: str, **body: Json) -> Json:
         """Ask Prefect's API, with the token that it wants of a browser."""

@@ -88,11 +88,6 @@ class Service:
         return self.definition["restart"] == "no"
 
     @property
-    def grace_seconds(self) -> float:
-        """Return how long it may take to stop."""
-        return float(str(self.definition.get("stop_grace_period", "10s")).removesuffix("s"))
-
-    @property
     def mounts(self) -> list[str]:
         """Return the folders it may write to: volumes and temporary file systems."""
         targets = [entry.split(":")[1] for entry in self.definition.get("volumes", ()) if not entry.endswith(":ro")]

@@ -16,6 +16,7 @@ import tempfile
 import time
 import uuid
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -27,7 +28,8 @@ MARK = "MTQUANT_STACK"
 """Variable that every process of a stack inherits, to find what was left behind."""
 IMAGE = ("mtquant", "flows", "config", "docker", "prefect.yaml", "pyproject.toml", "requirements.lock", "README.md")
 """What .dockerignore lets into the image."""
-START_SECONDS = 180.0
+START_SECONDS = STOP_SECONDS = 600.0
+"""Patience on a busy machine, far beyond what Compose is told to have."""
 
 
 def postgres_folder() -> Path | None:
@@ -65,12 +67,20 @@ class Stack:
 
     def here(self, text: str, service: Service) -> str:
         """Return a text of the service's definition with host names, addresses and folders as they are here."""
-        own = self.addresses[service.name]
+        own, text = self.addresses[service.name], self.published(text)
         for name, address in self.addresses.items():
             text = re.sub(rf"(?<![\w.-]){name}(?=:\d{{4}}\b)", address, text)
         text = re.sub(r"\b(0\.0\.0\.0|127\.0\.0\.1)\b", own, text)
         folders = "|".join(map(re.escape, (*service.mounts, "/app")))
         return re.sub(rf"(?<![\w/.])(?:{folders})(?=/|$)", lambda found: str(self.place(service, found[0])), text)
+
+    def published(self, text: str) -> str:
+        """Return a text with the addresses that Compose publishes on the host as they are here."""
+        for name, service in self.services.items():
+            for port in service.definition.get("ports", ()):
+                host, _, container = port.rpartition(":")
+                text = re.sub(rf"{re.escape(host)}\b", f"{self.addresses[name]}:{container}", text)
+        return text
 
     def place(self, service: Service, folder: str) -> Path:
         """Return what stands for a folder of a container."""
@@ -181,14 +191,21 @@ class Stack:
         assert self.healthy(service)
 
     def end(self, name: str) -> int:
-        """Stop one service as Compose does: SIGTERM, and SIGKILL after its period of grace; returns its exit code."""
+        """Stop one service as Compose does, by SIGTERM, and return its exit code."""
         process = self.processes[name]
         process.terminate()
-        try:
-            return process.wait(timeout=self.services[name].grace_seconds)
-        except subprocess.TimeoutExpired:
-            process.kill()
-            return process.wait()
+        return process.wait(timeout=STOP_SECONDS)
+
+    def restart(self, name: str) -> None:
+        """Start a stopped service again and wait until it is healthy."""
+        self._spawn(self.services[name])
+        self._await_health(self.services[name])
+
+    def kill(self) -> None:
+        """End whatever is left of the stack, at once."""
+        for process in self.running():
+            with suppress(psutil.NoSuchProcess):
+                process.kill()
 
     def stop(self) -> None:
         """Stop all services, those that need others first."""

@@ -39,7 +39,8 @@ def test_commands_of_the_services_lie_in_the_image():
         for text in compose.texts(service)
         if re.fullmatch(r"docker/\w+\.(py|sh)", text)
     }
-    assert named == {"docker/create_bucket.py", "docker/migrate.sh", "docker/deploy.sh", "docker/healthy.py"}
+    scripts = ("create_bucket.py", "migrate.sh", "deploy.sh", "healthy.py", "worker.py")
+    assert named == {f"docker/{name}" for name in scripts}
     assert all((ROOT / name).is_file() for name in named)
     assert instructions("WORKDIR")[-1] == "/app"
 

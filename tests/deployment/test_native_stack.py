@@ -2,14 +2,15 @@
 
 import json
 import sys
+import time
 from collections.abc import Iterator
-from pathlib import Path
+from dataclasses import dataclass
 
 import psutil
 import pytest
 import requests
 
-from tests.deployment.clients import Host, Json
+from tests.deployment.clients import PATIENCE, Host, Json
 from tests.deployment.compose import environment_file
 from tests.deployment.native import IMAGE, Stack, postgres_folder
 from tests.deployment.test_environment import fill
@@ -26,7 +27,7 @@ UNITS = {
     *("phase1-forex", "phase1-commodities", "phase1-equity"),
     *("phase2-meta", "phase3-joint", "phase3-no-peers", "evaluate-report", "export-onnx"),
 }
-DEPLOYMENT = "mtquant-pipeline/on-demand"
+SUMMARIES = ("final/", "best/", "system/")
 
 
 @pytest.fixture(scope="module")
@@ -39,7 +40,7 @@ def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
         yield stack
     finally:
         stack.stop()
-        assert not stack.running()
+        stack.kill()
 
 
 @pytest.fixture(scope="module")
@@ -47,19 +48,33 @@ def host(stack: Stack, tmp_path_factory: pytest.TempPathFactory) -> Host:
     return Host(stack, tmp_path_factory.mktemp("host"))
 
 
-def train(host: Host, *parameters: str) -> Json:
-    """Start the deployment, wait for its end, and return the flow run."""
-    arguments = [word for parameter in parameters for word in ("--param", parameter)]
-    ended = host.run("prefect", "deployment", "run", DEPLOYMENT, *arguments, "--tag", "this", "--watch")
-    assert ended.returncode == 0, ended.stdout + host.stack.log("worker")
-    newest = {"sort": "EXPECTED_START_TIME_DESC", "limit": 1, "flow_runs": {"tags": {"all_": ["this"]}}}
-    (flow_run,) = host.prefect("flow_runs/filter", **newest)
-    return flow_run
+@dataclass(frozen=True)
+class Interrupted:
+    """A run whose worker was stopped while specialists trained, and which another flow run continued."""
+
+    name: str
+    stopped: Json
+    """The first flow run, after the worker had stopped."""
+    finished: Json
 
 
 @pytest.fixture(scope="module")
-def first(host: Host) -> Json:
-    return train(host, "profile=smoke")
+def run(host: Host) -> Interrupted:
+    first = host.train("profile=smoke", watch=False)
+    give_up = time.monotonic() + PATIENCE
+    while not list(host.store.glob("units/phase1-*/attempts/0001.json")):
+        assert time.monotonic() < give_up, host.stack.log("worker")
+        time.sleep(0.2)
+    (name,) = (path.name for path in (host.store / "runs").iterdir())
+    host.stack.end("worker")
+    stopped = host.flow_run(first["id"])
+    host.stack.restart("worker")
+    return Interrupted(name, stopped, host.train(f"resume={name}"))
+
+
+def attempts(host: Host) -> dict[str, int]:
+    """Return how often each finished unit was begun, by folder."""
+    return {path.parent.name: json.loads(path.read_text())["attempts"] for path in host.store.glob("units/*/DONE.json")}
 
 
 def test_services_listen_on_loopback_only(stack: Stack):
@@ -119,50 +134,67 @@ def test_one_role_cannot_open_the_other_database(stack: Stack):
                     psycopg2.connect(host=stack.addresses["db"], user=role, password=password, dbname=database)
 
 
-def test_pipeline_runs_through_the_worker(first: Json, host: Host):
-    assert first["state_name"] == "Completed"
-    states = host.task_states(first["id"])
+def test_stopped_worker_leaves_a_stopped_run(run: Interrupted):
+    assert (run.stopped["name"], run.stopped["state_type"], run.stopped["state_name"]) == (
+        run.name,
+        "CANCELLED",
+        "Stopped",
+    )
+
+
+def test_pipeline_runs_through_the_worker(run: Interrupted, host: Host):
+    assert run.finished["state_name"] == "Completed", run.finished["state"]
+    assert f"run:{run.name}" in run.finished["tags"]
+    states = host.task_states(run.finished["id"])
     assert states.keys() >= UNITS
-    assert set(states.values()) == {"Completed"}
+    assert set(states.values()) <= {"Completed", "Reused"}
+    counts = attempts(host)
+    assert len(counts) == len(UNITS)
+    assert {count for folder, count in counts.items() if not folder.startswith("phase1")} == {1}
+    assert 2 in counts.values(), "a specialist was interrupted"
 
 
-def test_mlflow_has_parent_children_and_curves(first: Json, host: Host):
-    runs = host.mlflow_runs("mtquant.run", first["name"])
-    parent = runs.pop(first["name"])
+def test_mlflow_has_parent_children_and_curves(run: Interrupted, host: Host):
+    runs = host.mlflow_runs("mtquant.run", run.name)
+    parent = runs.pop(run.name)
     assert runs.keys() == UNITS
-    for name, run in runs.items():
-        tags = {tag["key"]: tag["value"] for tag in run["data"]["tags"]}
+    for name, entry in runs.items():
+        tags = {tag["key"]: tag["value"] for tag in entry["data"]["tags"]}
         assert tags["mlflow.parentRunId"] == parent["info"]["run_id"], name
-    assert {run["info"]["status"] for run in (parent, *runs.values())} == {"FINISHED"}
+    assert {entry["info"]["status"] for entry in (parent, *runs.values())} == {"FINISHED"}
     for name in UNITS:
         if name.startswith("phase"):
-            keys = [metric["key"] for metric in runs[name]["data"]["metrics"] if not metric["key"].startswith("final/")]
-            history = host.mlflow(
-                "GET", "metrics/get-history", run_id=runs[name]["info"]["run_id"], metric_key=min(keys)
-            )
-            steps = [int(metric["step"]) for metric in history["metrics"]]
+            steps = curve(host, runs[name])
             assert len(steps) > 1, name
             assert len(steps) == len(set(steps)), "no point twice"
+            assert steps == sorted(steps)
 
 
-def test_artifacts_lie_in_the_bucket(first: Json, host: Host):
-    runs = host.mlflow_runs("mtquant.run", first["name"])
+def curve(host: Host, entry: Json) -> list[int]:
+    """Return the steps of one of the run's learning curves."""
+    keys = [metric["key"] for metric in entry["data"]["metrics"] if not metric["key"].startswith(SUMMARIES)]
+    found = host.mlflow("GET", "metrics/get-history", run_id=entry["info"]["run_id"], metric_key=min(keys))
+    return [int(metric["step"]) for metric in found["metrics"]]
+
+
+def test_artifacts_lie_in_the_bucket(run: Interrupted, host: Host):
+    runs = host.mlflow_runs("mtquant.run", run.name)
     objects = host.objects()
-    assert all(objects.values())
-    for name, expected in (("evaluate-report", "report.html"), ("export-onnx", ".onnx"), (first["name"], "units.json")):
-        run = runs[name]["info"]["run_id"]
-        assert [key for key in objects if f"/{run}/artifacts/" in key and key.endswith(expected)], name
+    for name, expected in (("evaluate-report", "report.html"), ("export-onnx", ".onnx"), (run.name, "units.json")):
+        entry = runs[name]["info"]["run_id"]
+        found = [key for key in objects if f"/{entry}/artifacts/" in key and key.endswith(expected)]
+        assert found, name
+        assert all(objects[key] for key in found)
 
 
-def test_second_run_reuses_everything(first: Json, host: Host):
-    second = train(host, "profile=smoke")
+def test_second_run_reuses_everything(run: Interrupted, host: Host):
+    before = attempts(host)
+    second = host.train("profile=smoke")
     assert second["state_name"] == "Completed"
-    assert second["name"] != first["name"]
+    assert second["name"] != run.name
     states = host.task_states(second["id"])
     assert {states[unit] for unit in UNITS} == {"Reused"}
-    store = host.stack.place(host.stack.services["worker"], "/store")
-    done = [json.loads(path.read_text()) for path in store.glob("units/*/DONE.json")]
-    assert [entry["attempts"] for entry in done] == [1] * len(UNITS)
+    assert attempts(host) == before
 
 
 def test_command_line_uses_the_same_servers(host: Host):
@@ -178,11 +210,11 @@ def test_command_line_uses_the_same_servers(host: Host):
 def test_nightly_run_is_scheduled(host: Host):
     scheduled = host.flow_runs("SCHEDULED")
     assert scheduled
-    assert {flow_run["parameters"]["profile"] for flow_run in scheduled} == {"default"}
     assert {flow_run["expected_start_time"][11:16] for flow_run in scheduled} == {"02:30"}
+    assert {"mtquant", "nightly"} <= set(scheduled[0]["tags"])
 
 
-def test_services_write_only_where_containers_may(stack: Stack, first: Json):
+def test_services_write_only_where_containers_may(stack: Stack):
     assert sorted(path.name for path in stack.app.iterdir()) == sorted(IMAGE)
 
 

@@ -5,6 +5,6 @@ import sys
 COMMAND = (sys.executable, "-m", "tests.flows.toy")
 
 if __name__ == "__main__":
-    from flows.local import main
+    from flows.local import leave, main
 
-    sys.exit(main(command=COMMAND))
+    leave(main(command=COMMAND))

@@ -89,6 +89,6 @@ def test_the_server_ends_with_its_flow_even_before_it_has_started(home, moment):
         with subprocess.Popen(command, stdin=subprocess.PIPE, pass_fds=(listening.fileno(),)) as process:
             if moment == "after":
                 address = f"http://127.0.0.1:{listening.getsockname()[1]}/api"
-                wait_for(lambda: embedded._answers(address, 1.0))
+                wait_for(lambda: embedded.answers(address, 1.0))
             process.stdin.close()
             assert process.wait(timeout=60) == -signal.SIGTERM

@@ -1,9 +1,8 @@
 """The picture of a run: what comes after what, and only the edges that say something."""
 
+from flows.graph import GATE, REGISTER, nodes_of
 from mtquant.store.units import UnitSpec
 from tests.flows.conftest import UNITS
-
-from flows.graph import GATE, REGISTER, nodes_of
 
 SPECIALISTS = ("phase1-forex", "phase1-commodities", "phase1-equity")
 TRAINED = ("dataset-market", *SPECIALISTS, "phase2-meta")

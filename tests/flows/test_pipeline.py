@@ -6,6 +6,7 @@ import subprocess
 
 import pytest
 
+from flows.embedded import Server
 from mtquant.errors import TrainingError
 from mtquant.execution.direct import run_direct
 from mtquant.execution.supervisor import Supervisor
@@ -115,6 +116,28 @@ def test_units_stop_when_the_command_line_that_started_the_flow_dies(flows):
     flow.stdin.close()
     assert flow.wait(timeout=120) == 75
     assert flows.states(run.record.run_id)[0] == "Stopped"
+
+
+@pytest.mark.slow
+def test_a_server_that_goes_away_stops_no_training(flows, monkeypatch):
+    run = flows.prepared()
+    (flows.root / "slow-phase1-forex").touch()
+    monkeypatch.setenv("MTQUANT_STORE", str(flows.root))
+    monkeypatch.setenv("PREFECT_HOME", str(flows.root / "prefect"))
+    monkeypatch.setenv("PYTHONPATH", str(REPOSITORY))
+    server = Server()
+    server.await_ready()
+    environment = flows.environment | {"PREFECT_API_URL": server.address}
+    flow = subprocess.Popen(flows.command(run), env=environment, stderr=subprocess.PIPE, text=True)
+    wait_for(unit_of_run(flows.root, run.record, "phase1-forex").checkpoints.newest_step)
+    server.end()
+    (flows.root / "slow-phase1-forex").unlink()
+    _, said = flow.communicate(timeout=300)
+    assert flow.returncode == 0, said
+    assert "Prefect's server does not know how run" in said
+    assert flows.attempts(run) == dict.fromkeys(UNITS, 1)
+    assert [entry.policy.run_id for entry in read_assignments(flows.root)] == [run.record.run_id]
+    assert flows.states(run.record.run_id)[0] == "Running"
 
 
 def test_a_prefect_that_cannot_start_says_what_else_is_possible(flows):

@@ -6,7 +6,15 @@ import os
 import pytest
 
 from mtquant.errors import StoreError
-from mtquant.store.files import guarded, make_folder, quarantine, refusals_explained, write_atomic, write_new
+from mtquant.store.files import (
+    guarded,
+    make_folder,
+    quarantine,
+    refusals_explained,
+    require_folder,
+    write_atomic,
+    write_new,
+)
 
 
 def test_replacing_is_whole_or_not_at_all(tmp_path, monkeypatch):
@@ -78,3 +86,11 @@ def test_quarantine_never_overwrites(tmp_path):
         (tmp_path / "f").write_text(content)
         quarantine(tmp_path / "f", tmp_path / "q")
     assert [(tmp_path / "q" / name).read_text() for name in ("f-1", "f-2")] == ["1", "2"]
+
+
+def test_a_folder_may_be_absent_but_nothing_else(tmp_path):
+    require_folder(tmp_path)
+    require_folder(tmp_path / "absent")
+    (tmp_path / "file").touch()
+    with pytest.raises(StoreError, match="file is no folder"):
+        require_folder(tmp_path / "file")

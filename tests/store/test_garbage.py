@@ -163,7 +163,8 @@ def test_what_is_young_stays(root):
     remove(run_folder(root, run_over(root, specs_of(0, 0, 0))))
     found = collect(root)
     assert found.garbage == ()
-    assert {entry.reason for entry in found.left} == {"changed 0 minutes ago"}
+    assert all(entry.reason.startswith("changed ") for entry in found.left)
+    assert len(found.left) == 3
     for path in [*root.rglob("*"), root]:
         os.utime(path, (1e9, 1e9))
     folder = Unit(root, specs_of(0, 0, 0)[0]).folder

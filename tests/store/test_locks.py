@@ -4,11 +4,12 @@ import os
 import signal
 import subprocess
 import sys
+import threading
 
 import pytest
 
 from mtquant.errors import LockedError
-from mtquant.store.locks import holder_of, locked
+from mtquant.store.locks import holder_of, locked, waited_for
 
 HOLD = """
 import sys
@@ -58,3 +59,30 @@ def test_an_error_inside_frees_it_and_passes_unchanged(tmp_path):
 def test_nobody_holds_what_is_not_there(tmp_path):
     assert holder_of(tmp_path / "lock") is None
     assert not (tmp_path / "lock").exists(), "looking must not create anything"
+
+
+def test_a_nameless_lock_leaves_the_file_as_it_is(tmp_path):
+    path = tmp_path / "lock"
+    path.write_text("whoever was here")
+    with locked(path, "It", named=False):
+        assert path.read_text() == "whoever was here"
+        with pytest.raises(LockedError), locked(path, "It"):
+            pass
+
+
+def test_shared_holders_let_each_other_in_and_keep_a_lone_one_waiting(tmp_path):
+    path = tmp_path / "lock"
+    order = []
+
+    def alone():
+        with waited_for(path):
+            order.append("alone")
+
+    with waited_for(path, shared=True):
+        thread = threading.Thread(target=alone)
+        thread.start()
+        with waited_for(path, shared=True):
+            order.append("shared")
+        order.append("shared over")
+    thread.join()
+    assert order == ["shared", "shared over", "alone"]

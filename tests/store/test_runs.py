@@ -11,6 +11,7 @@ import pytest
 from mtquant.errors import StoreError, UsageError
 from mtquant.store.runs import (
     append_event,
+    begin_lock,
     create_run,
     list_runs,
     load_run,
@@ -115,6 +116,15 @@ def test_status_follows_the_folders(tmp_path, record):
     assert run_status(tmp_path, record).units[0].step == 100
     (forex.folder / "DONE.json").write_text("{}")
     assert states(tmp_path, record)["phase1-forex"] == "damaged"
+
+
+def test_a_run_is_preparing_until_its_engine_has_begun(tmp_path, record):
+    with begin_lock(tmp_path, record.run_id):
+        status = run_status(tmp_path, record)
+        assert (status.state, status.holder.pid) == ("preparing", os.getpid())
+        with run_lock(tmp_path, record.run_id):
+            assert run_status(tmp_path, record).state == "running"
+    assert run_status(tmp_path, record).state == "dead"
 
 
 def test_recording_a_run_imports_nothing_heavy():
