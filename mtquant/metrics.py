@@ -171,20 +171,27 @@ def exceedances(returns: Float, value_at_risk: Float) -> Float:
     return out
 
 
-def kupiec(exceeded: int, trials: int, expected: float) -> float:
-    """Return the p-value that `exceeded` of `trials` agrees with the rate `expected`, 0 < expected < 1.
+def bernoulli_log_likelihood(successes: int, trials: int, rate: float) -> float:
+    """Return ln(rate^successes (1 - rate)^(trials - successes)), with 0 ln 0 = 0."""
+    failures = trials - successes
+    inside = failures * math.log1p(-rate) if failures else 0.0
+    return inside + (successes * math.log(rate) if successes else 0.0)
 
-    Proportion-of-failures likelihood ratio against chi-squared with one degree of freedom; both too many and
-    too few exceedances give a small p. NaN without trials. Kupiec (1995).
+
+def kupiec_ratio(exceeded: int, trials: int, expected: float) -> float:
+    """Return the likelihood ratio that `exceeded` of `trials` disagrees with the rate `expected`, 0 < expected < 1.
+
+    Proportion of failures; chi-squared with one degree of freedom where both agree. NaN without trials.
+    Kupiec (1995).
     """
     if not 0.0 < expected < 1.0 or not 0 <= exceeded <= trials:
         raise ValueError(f"{exceeded} of {trials} exceedances at an expected rate of {expected} is not possible.")
     if trials == 0:
         return math.nan
+    found = bernoulli_log_likelihood(exceeded, trials, exceeded / trials)
+    return max(2.0 * (found - bernoulli_log_likelihood(exceeded, trials, expected)), 0.0)
 
-    def log_likelihood(rate: float) -> float:
-        inside = 0.0 if exceeded == trials else (trials - exceeded) * math.log1p(-rate)
-        return inside + (0.0 if exceeded == 0 else exceeded * math.log(rate))
 
-    statistic = 2.0 * (log_likelihood(exceeded / trials) - log_likelihood(expected))
-    return math.erfc(math.sqrt(max(statistic, 0.0) / 2.0))
+def kupiec(exceeded: int, trials: int, expected: float) -> float:
+    """Return the p-value of `kupiec_ratio`: too many and too few exceedances both give a small one."""
+    return math.erfc(math.sqrt(kupiec_ratio(exceeded, trials, expected) / 2.0))

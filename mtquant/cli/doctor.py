@@ -6,6 +6,7 @@ import platform
 from collections.abc import Callable
 from dataclasses import asdict
 from importlib import metadata
+from typing import Annotated
 
 import typer
 
@@ -14,6 +15,7 @@ from mtquant.cli.doctor_servers import servers
 from mtquant.cli.doctor_store import store
 from mtquant.cli.engines import default_workers
 from mtquant.cli.findings import BAD, OK, WARNING, Finding
+from mtquant.cli.proofs import prove
 from mtquant.context import market_data_root, store_root
 from mtquant.errors import ConfigError, MTQuantError
 from mtquant.execution.numerics import threads
@@ -34,8 +36,15 @@ PACKAGES = (
 )
 
 
-def doctor(as_json: options.Json = False) -> None:
+def doctor(
+    leaks: Annotated[bool, typer.Option("--leaks", help="Look for planted leaks, and for none where none is.")] = False,
+    learning: Annotated[bool, typer.Option("--learning", help="Train against known optima, small.")] = False,
+    as_json: options.Json = False,
+) -> None:
     """Check versions, combinations known not to work, settings, threads, the store, disk space and servers."""
+    if leaks or learning:
+        prove(leaks=leaks, learning=learning, as_json=as_json)
+        return
     found = findings()
     if as_json:
         typer.echo(json.dumps([asdict(entry) for entry in found], indent=1))

@@ -14,6 +14,7 @@ from mtquant.cli.engines import Engine, Launch, Watcher, complete_record, defaul
 from mtquant.cli.failures import say_note
 from mtquant.cli.processes import arguments_of
 from mtquant.cli.progress import Progress
+from mtquant.cli.seeds import several, show_seeds
 from mtquant.cli.view import View, make_view
 from mtquant.context import store_root
 from mtquant.errors import LockedError, UsageError
@@ -42,6 +43,7 @@ from mtquant.tracking.tensorboard import TensorBoardEvents
 EngineOption = Annotated[Engine, typer.Option("--engine", "-e", help="Prefect flow, or the units without Prefect.")]
 WorkersOption = Annotated[int | None, typer.Option("--workers", "-w", min=1, help="Units trained side by side.")]
 LogDirOption = Annotated[Path | None, typer.Option("--log-dir", help="Folder for a training.log per phase.")]
+SeedsOption = Annotated[int | None, typer.Option("--seeds", min=1, help="As many runs, one a seed, counted from it.")]
 BoardOption = Annotated[bool, typer.Option("--tensorboard", help="Also write TensorBoard events, into logs/.")]
 
 
@@ -52,6 +54,7 @@ def train(  # noqa: PLR0913
     timeframe: options.Timeframe = None,
     changes: options.Setting = None,
     seed: options.Seed = None,
+    seeds: SeedsOption = None,
     engine: EngineOption = Engine.PREFECT,
     workers: WorkersOption = None,
     phase: options.Phase = None,
@@ -65,10 +68,15 @@ def train(  # noqa: PLR0913
     spec = options.resolved_settings(profile, config, data, timeframe, changes, seed)
     options.require_source(spec)
     targets = options.targets_of(spec, phase)
-    record = record_run(root, spec, ["mtquant", *sys.argv[1:]], engine.value, targets)
-    append_event(root, record.run_id, "created", profile=profile or "default", git=git_commit())
     launch = Launch(engine, workers or default_workers(), _log_dir(log_dir, tensorboard))
-    run_recorded(root, record, launch, make_view(as_json, quiet=quiet), tensorboard=tensorboard, fresh=True)
+    records = []
+    for one in several(spec, seeds):
+        record = record_run(root, one, ["mtquant", *sys.argv[1:]], engine.value, targets)
+        append_event(root, record.run_id, "created", profile=profile or "default", git=git_commit())
+        view = make_view(as_json, quiet=quiet)
+        records.append(run_recorded(root, record, launch, view, tensorboard=tensorboard, fresh=True).record)
+    if seeds is not None:
+        show_seeds(root, records, as_json)
 
 
 def plan(

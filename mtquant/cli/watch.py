@@ -16,6 +16,7 @@ from mtquant.cli.progress import Progress, UnitProgress
 from mtquant.cli.tables import status_table, styled
 from mtquant.cli.view import PlainView
 from mtquant.errors import MTQuantError, Preempted, TrainingError
+from mtquant.evaluation.alarms import run_alarms
 from mtquant.store.runs import RunRecord, load_run
 from mtquant.store.status import RunStatus, run_notes
 
@@ -58,10 +59,15 @@ def looks(root: Path, run_id: str, pause: Callable[[], None]) -> Iterator[Look]:
         # Units are written into the record while the run is prepared.
         progress.record = load_run(root, run_id)
         status, units = progress.look()
-        yield Look(status, units, run_notes(root, run_id))
+        yield Look(status, units, (*run_notes(root, run_id), *alarm_notes(root, progress.record)))
         if status.state not in GOING:
             return
         pause()
+
+
+def alarm_notes(root: Path, record: RunRecord) -> tuple[str, ...]:
+    """Return what the learning curves of a run give reason to look at."""
+    return tuple(f"alarm, {unit}: {alarm}" for unit, found in run_alarms(root, record).items() for alarm in found)
 
 
 def wait_a_moment() -> None:

@@ -6,6 +6,7 @@ from typing import Any
 import numpy as np
 from stable_baselines3.common.vec_env import VecEnv
 
+from mtquant.envs.activity import Activity
 from mtquant.envs.engine import GameEngine
 from mtquant.errors import UsageError
 from mtquant.types import ActFn, Array, Bool
@@ -42,6 +43,8 @@ class VecMarketEnv(VecEnv):
         self.record_noise = False
         """Whether price moves are kept for `recorded_noise`."""
         self._noise: list[tuple[Array, Array]] = []
+        self.activity = Activity()
+        """What the accounts did since it was taken last; taken at rollout boundaries, so no checkpoint needs it."""
 
     def forget_noise(self) -> None:
         """Start a new record of price moves."""
@@ -86,6 +89,7 @@ class VecMarketEnv(VecEnv):
                 else:
                     self.engine.say(name, self.others[name](self.engine.observe(name)))
             outcome = self.engine.advance()
+            self.activity.add(outcome.result.exposure, outcome.result.trade)
             reward += np.where(done, 0.0, outcome.rewards[self.agent])
             done = done | outcome.done
             terminated = outcome.terminated

@@ -128,6 +128,8 @@ class ReportContent:
     promotions: tuple[Promotion, ...] = ()
     targets: tuple[Judged, ...] = ()
     curves: tuple[LearningCurve, ...] = ()
+    alarms: tuple[str, ...] = ()
+    """What the learning curves give reason to look at, one sentence each."""
     trials: int | None = None
     """How many configurations were tried before this result; None: not known."""
     seed: int | None = None

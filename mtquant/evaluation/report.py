@@ -72,6 +72,7 @@ def report_values(content: ReportContent) -> dict[str, Any]:
         "promotions": [{**_json(p), "earned": p.earned} for p in content.promotions],
         "targets": [{**_json(j), "verdict": str(j.verdict)} for j in content.targets],
         "statements": honest_statements(content),
+        "alarms": list(content.alarms),
         "trials": content.trials,
         "seed": content.seed,
     }
@@ -109,6 +110,7 @@ def _sections(content: ReportContent, drawings: Mapping[str, str]) -> list[tuple
         ("promotions", "Did each phase earn its place?", tables.promotion_table(content)),
         ("targets", "The documents' targets", tables.target_table(content)),
         ("plots", "Plots", _plots(drawings)),
+        ("alarms", "Alarms during training", _items(list(content.alarms))),
         ("baselines", "Beside the baselines", tables.comparison_table(content) if content.baselines else ""),
         (
             "specialists",

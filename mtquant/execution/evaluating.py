@@ -11,6 +11,7 @@ from mtquant.config.load import to_yaml
 from mtquant.context import Streams
 from mtquant.data.dataset import Dataset
 from mtquant.envs.games.portfolio import AGENT, PortfolioGame
+from mtquant.evaluation.alarms import alarms
 from mtquant.evaluation.assess import Assessor, measured_by_phase
 from mtquant.evaluation.backtest import backtest
 from mtquant.evaluation.baselines import BASELINES, BaselineSetting
@@ -78,6 +79,7 @@ def evaluate(spec: PipelineSpec, unit: UnitSpec, folders: dict[str, Path], handl
         promotions=promotions,
         targets=judge(targets, measured_by_phase(phases)),
         curves=_curves(folders),
+        alarms=_alarms(folders),
         seed=spec.seed,
         notes=_notes(spec, dataset, trained),
     )
@@ -121,6 +123,11 @@ def _curves(folders: Mapping[str, Path]) -> tuple[LearningCurve, ...]:
             steps, names, values = zip(*measured, strict=True)
             out.append(LearningCurve(name, names[0], np.array(steps, dtype=np.int64), np.array(values)))
     return tuple(out)
+
+
+def _alarms(folders: Mapping[str, Path]) -> tuple[str, ...]:
+    journals = {name: Journal(folder.parent / "metrics.jsonl").read() for name, folder in folders.items()}
+    return tuple(f"{name}: {alarm}" for name, lines in journals.items() for alarm in alarms(lines))
 
 
 def _market_note(spec: PipelineSpec, dataset: Dataset) -> MarketNote:

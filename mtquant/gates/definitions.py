@@ -7,6 +7,7 @@ from enum import StrEnum
 import numpy as np
 
 from mtquant.evaluation.statistics import Interval
+from mtquant.gates.limits import ForecastCoverage, LimitCompliance
 from mtquant.gates.measures import LossShare, Measure, RealisedSharpe, ReportedShare, SpecialistShare
 from mtquant.gates.trainings import Training
 
@@ -34,7 +35,7 @@ class Gate:
     name: str
     claim: str
     training: Training
-    measure: Measure
+    measure: Measure | LimitCompliance | ForecastCoverage
     rule: Rule
     threshold: float
     seeds: tuple[int, ...] = (0, 1, 2)
@@ -59,10 +60,11 @@ def full_gates() -> tuple[Gate, ...]:
     """Return the gates at full budgets and three seeds."""
     return (
         _factor_optimum(500_000, 0.90, (0, 1, 2)),
-        *_no_signal(500_000, (0, 1, 2)),
+        *no_signal_gates(500_000, (0, 1, 2)),
         *(gate for group in GROUPS for gate in _embedded_null(group, EMBEDDED_NULL, (0, 1, 2))),
         *(_embedded_specialist(group, EMBEDDED, 0.85, (0, 1, 2)) for group in GROUPS),
         *_embedded_portfolio(),
+        *_limits(EMBEDDED, (0, 1, 2)),
     )
 
 
@@ -72,9 +74,10 @@ def small_gates() -> tuple[Gate, ...]:
     null = Training(("data.source=embedded-null", *ONE_GROUP, *short), phase=1)
     return (
         _factor_optimum(100_000, 0.50, (0,)),
-        *_no_signal(100_000, (0,)),
+        *no_signal_gates(100_000, (0,)),
         _embedded_null("forex", null, (0,))[0],
         _embedded_specialist("forex", Training((*ONE_GROUP, *short), phase=1), 0.40, (0,)),
+        *_limits(Training(("phase1.timesteps=250_000",), phase=1), (0,)),
     )
 
 
@@ -94,7 +97,8 @@ def _factor_optimum(timesteps: int, threshold: float, seeds: tuple[int, ...]) ->
     )
 
 
-def _no_signal(timesteps: int, seeds: tuple[int, ...]) -> tuple[Gate, ...]:
+def no_signal_gates(timesteps: int, seeds: tuple[int, ...]) -> tuple[Gate, ...]:
+    """Return the gates of the market without signal: training there must not become a profit, nor a loss."""
     training = _factor("no-signal", timesteps)
     return (
         Gate(
@@ -150,6 +154,29 @@ def _embedded_specialist(group: str, training: Training, threshold: float, seeds
         Rule.MEDIAN,
         threshold,
         seeds,
+    )
+
+
+def _limits(training: Training, seeds: tuple[int, ...]) -> tuple[Gate, ...]:
+    """Return the gates of the risk layer: the specialists of all groups, the limits under strain."""
+    tests = (
+        ("kupiec", "as many losses beyond the forecast value at risk as it says (Kupiec, 1995)"),
+        ("christoffersen", "as many, and none because of the one before (Christoffersen, 1998)"),
+    )
+    return (
+        Gate(
+            "limits-ex-ante",
+            "share of bars within every limit before the fact, while the limits bind",
+            training,
+            LimitCompliance(),
+            Rule.MEDIAN,
+            1.0,
+            seeds,
+        ),
+        *(
+            Gate(f"limits-{name}", f"p-value: {claim}", training, ForecastCoverage(name), Rule.MEDIAN, 0.01, seeds)
+            for name, claim in tests
+        ),
     )
 
 

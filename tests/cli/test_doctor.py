@@ -160,3 +160,31 @@ def test_little_room_is_told(finished, monkeypatch):
     monkeypatch.setattr("mtquant.cli.doctor_store.LEAST_FREE", 10**18)
     level, text = levels(finished.root)["disk"]
     assert (level, "`mtquant gc`" in text) == (WARNING, True)
+
+
+def test_doctor_proves_that_leaks_are_found(cli, monkeypatch):
+    from mtquant.evaluation.causality import suite
+
+    few = {name: suite.LEAKS[name] for name in ("centred mean", "survivors")}
+    monkeypatch.setattr(suite, "LEAKS", few)
+    monkeypatch.setattr(suite, "CLEAN", {"phase 1": suite.CLEAN["phase 1"]})
+    ended = cli("doctor", "--leaks")
+    assert ended.code == 0, ended.err
+    assert [line.split("  ")[0] for line in ended.out.splitlines()] == ["pipeline", *few, "clean: phase 1"]
+    monkeypatch.setattr(suite, "CLEAN", {"phase 1": (few["centred mean"].factory, "not clean")})
+    ended = cli("doctor", "--leaks", "--json")
+    assert ended.code == 8
+    assert [row["passed"] for row in json.loads(ended.out)["leaks"]] == [True, True, False]
+
+
+def test_doctor_proves_that_learners_learn(cli, monkeypatch):
+    from mtquant.gates import definitions, trainings
+    from tests.gates.test_runner import Trainings, gate
+
+    monkeypatch.setattr(trainings, "train", lambda root, training, seed: Trainings()(training, seed))
+    monkeypatch.setattr(definitions, "small_gates", lambda: (gate(),))
+    assert cli("doctor", "--learning").code == 0
+    monkeypatch.setattr(definitions, "small_gates", lambda: (gate(threshold=2.0),))
+    ended = cli("doctor", "--learning")
+    assert ended.code == 8
+    assert "NOT MET" in ended.out and "made" in ended.err

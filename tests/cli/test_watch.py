@@ -157,3 +157,18 @@ def test_the_last_lines_of_a_log(finished):
     assert len(finished("logs", run, "-n", "1").out.splitlines()) == 9
     (run_folder(finished.root, run) / "flow.log").write_text("prefect says\n")
     assert finished("logs", run, "flow").out == "prefect says\n"
+
+
+def test_alarms_of_the_learning_curves_are_told(store, cli):
+    record = create_run(store, ["train"], {}, "direct").with_units([FOREX])
+    save_run(store, record)
+    unit = Unit(store, FOREX)
+    unit.create()
+    for step in range(1, 5):
+        unit.journal.append(100 * step, {"reward_per_step": 0.5, "approx_kl": 0.001})
+    assert "alarm" not in cli("status").out
+    for step in range(5, 8):
+        unit.journal.append(100 * step, {"reward_per_step": 0.5, "approx_kl": 0.5})
+    ended = cli("status")
+    assert "alarm, phase1-forex: updates move the policy too far (approx_kl 0.5 at step 700)" in ended.out
+    assert len(json.loads(cli("status", "--json").out)["notes"]) == 1

@@ -312,3 +312,11 @@ def test_numbers_are_written_without_a_false_sign(value: float, unit: str) -> No
     elif value > 0:
         assert "−" not in text
     assert not re.match(r"−0[.0]*( %)?$", text)
+
+
+def test_alarms_have_a_section_where_there_are_any(content: ReportContent) -> None:
+    loud = replace(content, alarms=("phase1-forex: exploration collapsed (action_std 0.01 at step 900)",))
+    assert "Alarms during training" in render(loud, {})
+    assert "exploration collapsed" in render(loud, {})
+    assert report_values(loud)["alarms"] == list(loud.alarms)
+    assert "Alarms during training" not in render(content, {})

@@ -9,6 +9,7 @@ from stable_baselines3.common.logger import KVWriter, Logger
 
 from mtquant.agents.learning.algorithms import capture_learner, finite, restore_learner
 from mtquant.agents.training.model_checkpointing import ModelCheckpointingSystem
+from mtquant.envs.vec_env import VecMarketEnv
 from mtquant.errors import TrainingError
 from mtquant.store.units import UnitHandle
 
@@ -89,4 +90,6 @@ class UnitCallback(BaseCallback):
         episodes = [float(e["r"]) / max(float(e["l"]), 1.0) for e in model.ep_info_buffer or ()]
         if episodes:
             metrics["reward_per_step"] = float(np.mean(episodes))
+        if isinstance(self.training_env, VecMarketEnv):
+            metrics |= self.training_env.activity.take()
         self.checkpointing.boundary(model.num_timesteps, metrics, lambda: capture_learner(model), last=last)

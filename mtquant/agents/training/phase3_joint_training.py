@@ -21,6 +21,7 @@ from mtquant.agents.training.divergence import divergence_named
 from mtquant.agents.training.model_checkpointing import ModelCheckpointingSystem
 from mtquant.config.agents import PipelineSpec
 from mtquant.data.dataset import Dataset
+from mtquant.envs.activity import Activity
 from mtquant.envs.games.joint import META, JointGame, JointTrainingEnv
 from mtquant.envs.multi_agent import MultiAgentVecEnv
 from mtquant.errors import TrainingError
@@ -154,6 +155,7 @@ class Phase3JointTrainer:
         every = game.decision_bars
         utility: list[float] = []
         large: list[float] = []
+        activity = {group: Activity() for group in game.members}
         meta_reward, meta_start = np.zeros((env.rows, 2)), self._start.copy()
         ended = np.zeros(env.rows, dtype=bool)
         for bar in range(self.phase.n_steps):
@@ -176,6 +178,7 @@ class Phase3JointTrainer:
             meta_reward = meta_reward + np.stack([outcome.rewards[META], loss], axis=1)
             for group, slots in game.members.items():
                 learner = learners[group]
+                activity[group].add(result.exposure[:, slots], result.trade[:, slots])
                 both = np.stack([marginal[:, slots].reshape(-1), own[:, slots].reshape(-1)], axis=1)
                 paid = both[:, : learner.streams].astype(np.float32) + self._bootstrap(env, game, learner, cut)
                 exposed = Exposed(game.noise_shock(group, env.engine.table, outcome.result), states[group])
@@ -195,7 +198,11 @@ class Phase3JointTrainer:
             pending[agent].append(learner.finish(learner.value(*_inputs(env, game, agent)), self._start, multiplier))
         rate = float(np.mean(large))
         measured = {"utility_per_bar": float(np.mean(utility)), "large_loss_rate": rate}
-        return measured | ({"tail_multiplier": self.tail.update(rate)} if constrained else {})
+        if constrained:
+            measured["tail_multiplier"] = self.tail.update(rate)
+        for group, behaviour in activity.items():
+            measured |= {f"{group}/{name}": value for name, value in behaviour.take().items()}
+        return measured
 
     def _bootstrap(self, env: MultiAgentVecEnv, game: JointGame, learner: JointLearner, cut: Bool) -> Float32:
         """Return `[B, streams]` the discounted value of what follows episodes that were cut, 0 elsewhere."""
