@@ -22,7 +22,6 @@ from mtquant.evaluation.backtest import backtest
 from mtquant.evaluation.oracles.books import book_of_result
 from mtquant.evaluation.oracles.noise_free import NoiseFreeScore, score_result, volatility_ratio
 from mtquant.evaluation.oracles.policies import (
-    PartialAdjustment,
     allocation,
     fit_moments,
     joint,
@@ -75,9 +74,8 @@ def specialist_scores(paths: PathSet, bundle: PolicyBundle) -> tuple[NoiseFreeSc
         slots = np.full((len(paths.split.segments), 1), column)
         result = backtest(game, paths.split, {bundle.agent: bundle.actor.act}, symbol, slots=slots)
         learned.append(score_result(result, truth, ratio, slots))
-        policy = PartialAdjustment(oracle.aims[:, [column]], oracle.rate[np.ix_([column], [column])])
         alone = PortfolioGame(_only(paths.dataset, column), paths.spec)
-        reference = backtest(alone, paths.split, {AGENT: policy}, symbol)
+        reference = backtest(alone, paths.split, {AGENT: oracle.alone(column)}, symbol)
         optimal.append(score_result(reference, truth, ratio, slots))
     return _pooled(learned), _pooled(optimal)
 

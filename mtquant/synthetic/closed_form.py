@@ -24,7 +24,12 @@ class Adjustment:
 
 
 def adjustment(g: float, impact: float, rho: float = 0.0) -> Adjustment:
-    """Return the optimal adjustment for risk aversion `g` times variance, quadratic cost `impact`."""
+    """Return the optimal adjustment for risk aversion `g` times variance, quadratic cost `impact`.
+
+    Without costs the aim is reached at once and nothing but the present counts.
+    """
+    if impact == 0.0:
+        return Adjustment(0.0, 1.0, 1.0)
     keep = 1.0 - rho
     sum_ = g * keep + impact * rho
     a = (-sum_ + np.sqrt(sum_**2 + 4.0 * g * impact * keep**2)) / (2.0 * keep)

@@ -1,6 +1,6 @@
 """The noise-free score: positions taken on realised prices, paid with the expected return the generator knows.
 
-U_t = x_t'alpha_t - (g/2) x_t'R x_t - (l/2)|dx_t|^2 in units of u0. Policies and references are compared on the
+U_t = x_t'alpha_t - (g/2) x_t'R x_t - (l/2)|dx_t|^2 - c|dx_t|_1 in units of u0. Policies and references are compared on the
 same paths, as ratios of means with delta-method intervals over episodes.
 """
 
@@ -102,6 +102,8 @@ def _score(
     gross = np.einsum("snk,snk,sn->n", exposure, alpha, alive)
     risk = np.einsum("snk,snk,sn->n", exposure @ risk_of, exposure, alive)
     cost = 0.5 * truth.objective.impact * np.einsum("snk,snk,sn->n", trade, trade, alive)
+    if truth.objective.spread:
+        cost = cost + truth.objective.spread * np.einsum("snk,sn->n", np.abs(trade), alive)
     return NoiseFreeScore(gross, risk, cost, alive.sum(axis=0), truth.objective)
 
 
