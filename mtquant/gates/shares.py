@@ -21,14 +21,7 @@ from mtquant.envs.games.specialist import SpecialistGame
 from mtquant.evaluation.backtest import backtest
 from mtquant.evaluation.oracles.books import book_of_result
 from mtquant.evaluation.oracles.noise_free import NoiseFreeScore, score_result, volatility_ratio
-from mtquant.evaluation.oracles.policies import (
-    allocation,
-    fit_moments,
-    joint,
-    phase1,
-    phase2,
-    phase2_reference,
-)
+from mtquant.evaluation.oracles.policies import allocation, fit_moments, joint, phase1, phase2, phase2_reference
 from mtquant.synthetic.planted import Planted
 from mtquant.types import ActFn, Float
 

@@ -79,7 +79,11 @@ def immediate_holdings(params: ExecutionParams) -> Float:
 def cost_and_variance(params: ExecutionParams, holdings: Float) -> tuple[float, float]:
     """Return expected cost and its variance of any schedule `[N + 1]`, optimally routed, summed step by step."""
     sold, after = -np.diff(holdings), holdings[1:]
-    cost = params.half_spread * np.abs(sold) + params.impact / params.tau * sold**2 + params.permanent_impact * sold * after
+    cost = (
+        params.half_spread * np.abs(sold)
+        + params.impact / params.tau * sold**2
+        + params.permanent_impact * sold * after
+    )
     return float(cost.sum()), float(params.volatility**2 * params.tau * np.sum(after**2))
 
 

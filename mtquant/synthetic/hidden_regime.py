@@ -111,7 +111,7 @@ def generate_paths(
 
 
 def filter_regime(params: RegimeParams, macro: Float) -> Float:
-    """Return `[H, T, 2]` the probability of each regime given y `[H, T]` up to t, from 1/2 at the start (Hamilton 1989)."""
+    """Return `[H, T, 2]` the probability of each regime given y `[H, T]` up to t (Hamilton 1989), from 1/2 each."""
     seen = (macro > 0).astype(np.int64)
     posterior = np.empty((*macro.shape, 2))
     belief = np.full((len(macro), 2), 0.5)
@@ -144,9 +144,7 @@ def _generate(
     volatility = np.full(len(SYMBOLS), params.annual_volatility / np.sqrt(params.bars_per_year))
     start = np.array([CATALOGUE[s].start_price for s in SYMBOLS])
     ohlcv = bars_from_returns(eps, volatility, start, streams, histories)
-    market, splits = assemble(
-        chosen, ohlcv, macro[:, :, None], MACRO_NAMES, ("D1", params.bars_per_year), counts
-    )
+    market, splits = assemble(chosen, ohlcv, macro[:, :, None], MACRO_NAMES, ("D1", params.bars_per_year), counts)
     groups, group_of = membership(chosen)
     total = len(market.time)
     truth = Truth(

@@ -18,8 +18,8 @@ def with_objective(spec: PipelineSpec) -> PipelineSpec:
     changes nothing more. Factor markets also switch the limits off and widen the action to what the optimum
     needs, because their optimum is that of an unlimited account; markets with a proportional cost charge it as
     the `flat` profile. On the hidden-regime market the caps are the account's: budgets sum to at most the gross
-    cap, the position limit is the only one that can bind, and specialists hold one unit of their instrument. Raises `ConfigError` for unknown parameters of the
-    market.
+    cap, the position limit is the only one that can bind, and specialists hold one unit of their instrument.
+    Raises `ConfigError` for unknown parameters of the market.
     """
     if spec.data.source not in SYNTHETIC:
         return spec
@@ -41,7 +41,11 @@ def with_objective(spec: PipelineSpec) -> PipelineSpec:
         }
         | {
             phase: settings.model_copy(update={"reward": paid(settings.reward)})
-            for phase, settings in (("phase1", _desks(spec, params)), ("phase2", _capped(spec, params)), ("phase3", spec.phase3))
+            for phase, settings in (
+                ("phase1", _desks(spec, params)),
+                ("phase2", _capped(spec, params)),
+                ("phase3", spec.phase3),
+            )
         }
     )
 

@@ -4,11 +4,12 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+from scipy.optimize import minimize
 
 from mtquant.context import Streams
 from mtquant.errors import ConfigError
 from mtquant.evaluation.oracles.books import Moments, book_moments, follow
-from mtquant.evaluation.oracles.budgets import best_budgets, constant_budgets, decided_budgets, allocation_optimum
+from mtquant.evaluation.oracles.budgets import allocation_optimum, best_budgets, constant_budgets, decided_budgets
 from mtquant.evaluation.oracles.noise_free import NoiseFreeScore, score_book, share
 from mtquant.evaluation.oracles.policies import (
     ORACLES,
@@ -250,6 +251,25 @@ def test_allocation_optimum_is_the_best_of_a_grid():
         assert (value(np.maximum(step, 0)) <= best + 1e-12).all()
         assert (value(rng.exponential(size=found.shape)) <= best + 1e-12).all()
     assert not allocation_optimum(np.zeros((1, 3)), np.zeros((1, 3, 3))).any()
+
+
+def test_allocation_under_caps_is_what_a_general_solver_finds():
+    rng = np.random.Generator(np.random.PCG64(2))
+    roots = rng.standard_normal((30, 3, 3))
+    quadratic = roots @ roots.transpose(0, 2, 1) + 0.1 * np.eye(3)
+    linear = 2.0 * rng.standard_normal((30, 3)) + 1.0
+    found = allocation_optimum(linear, quadratic, cap=1.0, total=1.5)
+    assert (found >= 0).all() and (found <= 1.0).all() and (found.sum(axis=1) <= 1.5 + 1e-9).all()
+    assert (found == 1.0).any() and np.isclose(found.sum(axis=1), 1.5).any(), "both caps bind somewhere"
+    for pull, risk, ours in zip(linear, quadratic, found, strict=True):
+
+        def loss(a: Float, pull: Float = pull, risk: Float = risk) -> float:
+            return float(0.5 * a @ risk @ a - pull @ a)
+
+        within = {"type": "ineq", "fun": lambda a: 1.5 - a.sum()}
+        other = minimize(loss, np.full(3, 0.4), method="SLSQP", bounds=[(0.0, 1.0)] * 3, constraints=[within])
+        assert loss(ours) <= other.fun + 1e-9
+        assert loss(ours) == pytest.approx(other.fun, abs=1e-5)
 
 
 def test_budgets_are_decided_every_k_bars_and_smoothed():

@@ -34,10 +34,10 @@ class Fill(NamedTuple):
 
 
 class ExecutionGame:
-    """Rules of the order. An action is `[N, 1]` the share of the remainder to sell, as -1 (none) to 1 (all), and
-    with V > 1 venues V more numbers, the logits of the split over `ROUTING_SCALE`.
+    """Rules of the order.
 
-    The observation `[N, 2]` has the share of the order still held and the share of time left.
+    An action `[N, 1]` is the share of the remainder to sell, as -1 (none) to 1 (all); with V > 1 venues V more
+    numbers are the logits of the split over `ROUTING_SCALE`. The observation `[N, 2]` has the share of the order still held and the share of time left.
     """
 
     name = "execution_v0"
@@ -149,7 +149,11 @@ class ExecutionEnv(BatchEnv):
 
     def state_dict(self) -> tuple[dict[str, Array], dict[str, Any]]:
         """Return arrays and JSON values that continue these orders exactly."""
-        arrays: dict[str, Array] = {"step": self.step_index.copy(), "left": self.left.copy(), "earned": self._earned.copy()}
+        arrays: dict[str, Array] = {
+            "step": self.step_index.copy(),
+            "left": self.left.copy(),
+            "earned": self._earned.copy(),
+        }
         return arrays, {"rng": self.rng.bit_generator.state}
 
     def load_state_dict(self, arrays: Mapping[str, Array], values: Mapping[str, Any]) -> None:

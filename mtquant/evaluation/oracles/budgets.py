@@ -42,9 +42,7 @@ def allocation_optimum(linear: Float, quadratic: Float, cap: float = math.inf, t
     return np.clip(best, 0.0, cap)
 
 
-def _stationary(
-    linear: Float, quadratic: Float, bounds: tuple[float | None, ...], total: float | None
-) -> Float | None:
+def _stationary(linear: Float, quadratic: Float, bounds: tuple[float | None, ...], total: float | None) -> Float | None:
     """Return `[N, G]` the stationary point with some entries held at `bounds`, and the sum at `total` if given."""
     free = np.array([i for i, bound in enumerate(bounds) if bound is None], dtype=np.int64)
     found = np.tile(np.array([0.0 if bound is None else bound for bound in bounds]), (len(linear), 1))
