@@ -37,7 +37,8 @@ class ExecutionGame:
     """Rules of the order.
 
     An action `[N, 1]` is the share of the remainder to sell, as -1 (none) to 1 (all); with V > 1 venues V more
-    numbers are the logits of the split over `ROUTING_SCALE`. The observation `[N, 2]` has the share of the order still held and the share of time left.
+    numbers are the logits of the split over `ROUTING_SCALE`. The observation `[N, 2]` has the share of the order
+    still held and the share of time left.
     """
 
     name = "execution_v0"
