@@ -56,6 +56,15 @@ def build_policy(observation: Box, action: Box, learning_rate: float, arguments:
     return ActorCriticPolicy(observation, action, lambda _: learning_rate, **arguments)
 
 
+def hold(policy: ActorCriticPolicy, action: float) -> None:
+    """Make the mean action `action` whatever is observed."""
+    head = policy.action_net
+    assert isinstance(head, nn.Linear)
+    with torch.no_grad():
+        head.weight.zero_()
+        head.bias.fill_(action)
+
+
 class Actor(nn.Module):
     """What deploys: normaliser, policy network and clipping to the action's bounds; deterministic."""
 

@@ -96,6 +96,8 @@ class Phase1Spec(Spec):
     """Learner. A linear actor over the features: measured, hidden layers only added noise."""
     reward: RewardSpec = RewardSpec()
     """Payment."""
+    constant_exposure: float | None = None
+    """Exposure that every specialist holds instead of learning one: phase 2 then allocates over the instruments."""
 
 
 class Phase2Spec(Spec):

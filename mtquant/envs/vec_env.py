@@ -4,27 +4,21 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
-from stable_baselines3.common.vec_env import VecEnv
 
 from mtquant.envs.activity import Activity
+from mtquant.envs.batch_env import NOTHING, BatchEnv
 from mtquant.envs.engine import GameEngine
 from mtquant.errors import UsageError
 from mtquant.types import ActFn, Array, Bool
 
-NOTHING: dict[str, Any] = {}
-"""Shared by all rows without news: building N dictionaries a step would cost more than the step."""
 
-
-class VecMarketEnv(VecEnv):
+class VecMarketEnv(BatchEnv):
     """N rows of a game as seen by `agent`, the other agents being frozen policies.
 
     One step plays `bars` bars with the agent's word held and the rewards summed. A row whose episode
     ends starts the next one at once; its last observation is in `terminal_observation`, and
     `TimeLimit.truncated` tells a cut from a ruined account.
     """
-
-    render_mode: str | None = None
-    """Nothing is drawn; SB3 asks and warns where the name is missing."""
 
     def __init__(
         self, engine: GameEngine, agent: str, others: Mapping[str, ActFn] | None = None, *, bars: int = 1
@@ -128,25 +122,6 @@ class VecMarketEnv(VecEnv):
         self._returns = np.array(arrays["view.returns"], dtype=np.float64)
         self._lengths = np.array(arrays["view.lengths"])
         self._started = True
-
-    def close(self) -> None:
-        """Nothing to release."""
-
-    def get_attr(self, attr_name: str, indices: Any = None) -> list[Any]:
-        """Return the attribute once per row asked for."""
-        return [getattr(self, attr_name)] * len(list(self._get_indices(indices)))
-
-    def set_attr(self, attr_name: str, value: Any, indices: Any = None) -> None:
-        """Set the attribute of the view (all rows share it)."""
-        setattr(self, attr_name, value)
-
-    def env_method(self, method_name: str, *args: Any, indices: Any = None, **kwargs: Any) -> list[Any]:
-        """Call a method of the view once per row asked for."""
-        return [getattr(self, method_name)(*args, **kwargs) for _ in self._get_indices(indices)]
-
-    def env_is_wrapped(self, wrapper_class: type, indices: Any = None) -> list[bool]:
-        """Return False per row asked for: rows are not wrapped."""
-        return [False] * len(list(self._get_indices(indices)))
 
     def seed(self, seed: int | None = None) -> Sequence[int | None]:
         """Restart the episode stream from `seed`; takes effect at the next `reset`."""

@@ -161,6 +161,15 @@ def ratio_of_means(top: Float, bottom: Float, *, level: float = LEVEL) -> Interv
     return Interval(value, value - half, value + half, level)
 
 
+def mean_of(values: Float, *, level: float = LEVEL) -> Interval:
+    """Return the mean of independent `values` [E] with its normal interval; NaN ends below two."""
+    value = float(np.mean(values))
+    if len(values) < 2:
+        return Interval(value, level=level)
+    half = _quantile(level) * float(np.std(values, ddof=1)) / math.sqrt(len(values))
+    return Interval(value, value - half, value + half, level)
+
+
 def proportion(successes: float, trials: float, *, level: float = LEVEL) -> Interval:
     """Return a share with its Wilson (1927) score interval; all NaN without trials."""
     if trials <= 0:

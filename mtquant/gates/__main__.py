@@ -1,7 +1,6 @@
 """`python -m mtquant.gates`: train against known optima and say whether each claim holds."""
 
 import sys
-from functools import partial
 from pathlib import Path
 from typing import Annotated
 
@@ -11,8 +10,9 @@ import typer
 from mtquant.context import store_root
 from mtquant.errors import GateError, MTQuantError, UsageError
 from mtquant.gates.definitions import full_gates, small_gates
-from mtquant.gates.runner import run_gates, table, write_results
-from mtquant.gates.trainings import train
+from mtquant.gates.execution import ExecutionTraining, finish_execution
+from mtquant.gates.runner import Finished, run_gates, table, write_results
+from mtquant.gates.trainings import Training, train
 from mtquant.registry import did_you_mean
 
 RESULTS = Path("benchmarks/results/gates.json")
@@ -33,7 +33,7 @@ def gates(
             raise UsageError(f"There is no gate `{name}`.{did_you_mean(name, known)}")
     if only:
         chosen = tuple(known[name] for name in only)
-    results = run_gates(chosen, partial(train, store_root()), _say)
+    results = run_gates(chosen, _finish, _say)
     write_results(results, out)
     _say(f"\n{table(results)}\n\nwritten to {out}")
     failed = [result.gate.name for result in results if not result.passed]
@@ -50,6 +50,12 @@ def main() -> None:
     except MTQuantError as error:
         sys.stderr.write(f"error: {error}\n")
         sys.exit(error.exit_code)
+
+
+def _finish(training: Training | ExecutionTraining, seed: int) -> Finished:
+    if isinstance(training, ExecutionTraining):
+        return finish_execution(store_root(), training, seed)
+    return train(store_root(), training, seed)
 
 
 def _say(text: str) -> None:

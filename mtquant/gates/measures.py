@@ -90,9 +90,6 @@ class ReportedShare:
         )
 
 
-Measure = SpecialistShare | RealisedSharpe | LossShare | ReportedShare
-
-
 def fresh_paths(run: FinishedRun) -> PathSet:
     """Return the fresh paths of the run's market and seed: those that its report uses."""
     spec = run.spec

@@ -6,16 +6,30 @@ import subprocess
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 
 from mtquant.evaluation.statistics import Interval
 from mtquant.gates.definitions import RULES, Gate
-from mtquant.gates.trainings import FinishedRun, Training
+from mtquant.gates.execution import ExecutionTraining
+from mtquant.gates.trainings import Training
 from mtquant.store.files import make_folder, write_atomic
 
-Trainer = Callable[[Training, int], FinishedRun]
+
+class Finished(Protocol):
+    """What a training leaves: where its results are and what they depend on."""
+
+    @property
+    def keys(self) -> tuple[str, ...]:
+        """Keys of its units."""
+
+    @property
+    def config_digest(self) -> str:
+        """Digest of the settings without the seed."""
+
+
+Trainer = Callable[[Training | ExecutionTraining, int], Finished]
 Say = Callable[[str], None]
 
 
@@ -66,7 +80,7 @@ class GateResult:
 def run_gates(gates: Sequence[Gate], train: Trainer, say: Say) -> list[GateResult]:
     """Return the results of `gates`; equal trainings are done once. Raises what training raises."""
     commit = current_commit()
-    finished: dict[tuple[Training, int], FinishedRun] = {}
+    finished: dict[tuple[Training | ExecutionTraining, int], Finished] = {}
     results = []
     for gate in gates:
         found, runs = [], []

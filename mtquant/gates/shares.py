@@ -21,15 +21,7 @@ from mtquant.envs.games.specialist import SpecialistGame
 from mtquant.evaluation.backtest import backtest
 from mtquant.evaluation.oracles.books import book_of_result
 from mtquant.evaluation.oracles.noise_free import NoiseFreeScore, score_result, volatility_ratio
-from mtquant.evaluation.oracles.policies import (
-    PartialAdjustment,
-    allocation,
-    fit_moments,
-    joint,
-    phase1,
-    phase2,
-    phase2_reference,
-)
+from mtquant.evaluation.oracles.policies import allocation, fit_moments, joint, phase1, phase2, phase2_reference
 from mtquant.synthetic.planted import Planted
 from mtquant.types import ActFn, Float
 
@@ -75,9 +67,8 @@ def specialist_scores(paths: PathSet, bundle: PolicyBundle) -> tuple[NoiseFreeSc
         slots = np.full((len(paths.split.segments), 1), column)
         result = backtest(game, paths.split, {bundle.agent: bundle.actor.act}, symbol, slots=slots)
         learned.append(score_result(result, truth, ratio, slots))
-        policy = PartialAdjustment(oracle.aims[:, [column]], oracle.rate[np.ix_([column], [column])])
         alone = PortfolioGame(_only(paths.dataset, column), paths.spec)
-        reference = backtest(alone, paths.split, {AGENT: policy}, symbol)
+        reference = backtest(alone, paths.split, {AGENT: oracle.alone(column)}, symbol)
         optimal.append(score_result(reference, truth, ratio, slots))
     return _pooled(learned), _pooled(optimal)
 

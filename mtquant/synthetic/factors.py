@@ -4,6 +4,7 @@ eps_{t+1} = b sum_k f_{k,t} + u_{t+1}, f_{k,t+1} = (1 - phi_k) f_{k,t} + e, unit
 signals of its own, so the stand-alone optimum is scalar and exact.
 """
 
+from abc import ABC, abstractmethod
 from collections.abc import Sequence
 
 import numpy as np
@@ -16,11 +17,9 @@ from mtquant.synthetic.catalogue import CATALOGUE, SYMBOLS, membership
 from mtquant.synthetic.planted import Objective, Planted, Truth, pick
 from mtquant.types import Float
 
-SIGNAL_NAMES = ("signal_fast", "signal_slow")
 
-
-class FactorParams(Spec):
-    """Every parameter of a factor market; values are per bar unless a year is named."""
+class FactorLaw(Spec, ABC):
+    """What all factor markets share; values are per bar unless a year is named."""
 
     train_histories: int = Field(default=46, ge=0)
     """Independent histories to train on."""
@@ -38,14 +37,8 @@ class FactorParams(Spec):
     """Annual volatility of every instrument."""
     loading: float = 0.12
     """b: edge per unit of each signal."""
-    phi_fast: float = Field(default=0.2, gt=0, le=1)
-    """Mean reversion of the fast signal."""
-    phi_slow: float = Field(default=0.02, gt=0, le=1)
-    """Mean reversion of the slow signal."""
     risk_aversion_per_bar: float = Field(default=0.15, gt=0)
     """g, in units of u0."""
-    impact: float = Field(default=1.5, gt=0)
-    """Quadratic impact l."""
     correlation: float = Field(default=0.0, ge=0, lt=1)
     """Correlation of the shocks of any two instruments."""
     action_range: float = Field(default=3.0, gt=0)
@@ -57,9 +50,46 @@ class FactorParams(Spec):
         return self.train_histories, self.validation_histories, self.test_histories
 
     @property
+    @abstractmethod
+    def phi(self) -> Float:
+        """[S] mean reversion of each signal."""
+
+    @property
+    @abstractmethod
+    def signal_names(self) -> tuple[str, ...]:
+        """[S] names of the shown columns."""
+
+    @property
+    @abstractmethod
+    def objective(self) -> Objective:
+        """Objective of the optimum."""
+
+    @property
     def loadings(self) -> Float:
-        """[2] edges of the fast and the slow signal."""
-        return np.full(2, self.loading)
+        """[S] edge of each signal."""
+        return np.full(len(self.phi), self.loading)
+
+    @property
+    def unit_risk(self) -> float:
+        """u0: risk of exposure 1.0 over one bar, as a share of equity."""
+        return float(self.target_volatility / np.sqrt(self.bars_per_year))
+
+    @property
+    def bar_volatility(self) -> float:
+        """Volatility of every instrument over one bar."""
+        return float(self.annual_volatility / np.sqrt(self.bars_per_year))
+
+
+class FactorParams(FactorLaw):
+    """A fast and a slow signal, quadratic costs."""
+
+    phi_fast: float = Field(default=0.2, gt=0, le=1)
+    """Mean reversion of the fast signal."""
+    phi_slow: float = Field(default=0.02, gt=0, le=1)
+    """Mean reversion of the slow signal."""
+    impact: float = Field(default=1.5, gt=0)
+    """Quadratic impact l. The simulator charges l/2 |dx|^2 (l I), not l/2 dx'R dx; with correlated shocks the two
+    have different joint optima (`closed_form.joint_factor_value`, `closed_form.joint_gain`)."""
 
     @property
     def phi(self) -> Float:
@@ -67,25 +97,61 @@ class FactorParams(Spec):
         return np.array([self.phi_fast, self.phi_slow])
 
     @property
+    def signal_names(self) -> tuple[str, ...]:
+        """[2] names of the shown columns."""
+        return "signal_fast", "signal_slow"
+
+    @property
     def objective(self) -> Objective:
         """Objective of the optimum."""
-        unit_risk = self.target_volatility / np.sqrt(self.bars_per_year)
-        return Objective(
-            float(self.risk_aversion_per_bar / unit_risk),
-            self.impact,
-            self.target_volatility,
-            self.bars_per_year,
-            self.action_range,
-        )
+        aversion = float(self.risk_aversion_per_bar / self.unit_risk)
+        return Objective(aversion, self.impact, self.target_volatility, self.bars_per_year, self.action_range)
 
 
-def generate(params: FactorParams, streams: Streams, symbols: Sequence[str] | None = None) -> Planted:
+class SpreadParams(FactorLaw):
+    """One signal, proportional costs: the optimum is a band around the signal inside which nothing is traded."""
+
+    loading: float = 0.10
+    """b: edge per unit of the signal."""
+    risk_aversion_per_bar: float = Field(default=0.10, gt=0)
+    """g, in units of u0."""
+    phi_signal: float = Field(default=0.05, gt=0, le=1)
+    """Mean reversion of the signal."""
+    spread: float = Field(default=0.10, ge=0)
+    """c: cost of trading one unit of exposure, in u0."""
+    correlation: float = Field(default=0.0, ge=0, le=0)
+    """Shocks are independent: the reference is that of one instrument alone."""
+
+    @property
+    def phi(self) -> Float:
+        """[1] mean reversion of the signal."""
+        return np.array([self.phi_signal])
+
+    @property
+    def signal_names(self) -> tuple[str, ...]:
+        """[1] name of the shown column."""
+        return ("signal",)
+
+    @property
+    def transaction_cost(self) -> float:
+        """Share of traded notional that makes one unit of exposure cost c u0."""
+        return self.spread * self.bar_volatility
+
+    @property
+    def objective(self) -> Objective:
+        """Objective of the optimum."""
+        aversion = float(self.risk_aversion_per_bar / self.unit_risk)
+        size = (self.target_volatility, self.bars_per_year, self.action_range)
+        return Objective(aversion, 0.0, *size, spread=self.spread)
+
+
+def generate(params: FactorLaw, streams: Streams, symbols: Sequence[str] | None = None) -> Planted:
     """Generate the market with its three splits; streams are named as in the embedded market."""
     return _generate(params, streams, symbols, named_histories(params.counts), params.counts, params.history_bars)
 
 
 def generate_paths(
-    params: FactorParams, streams: Streams, n_paths: int, n_bars: int, symbols: Sequence[str] | None = None
+    params: FactorLaw, streams: Streams, n_paths: int, n_bars: int, symbols: Sequence[str] | None = None
 ) -> Planted:
     """Generate `n_paths` fresh histories of `n_bars` bars as the test split; the others are empty."""
     histories = [("paths", i) for i in range(n_paths)]
@@ -93,7 +159,7 @@ def generate_paths(
 
 
 def _generate(
-    params: FactorParams,
+    params: FactorLaw,
     streams: Streams,
     symbols: Sequence[str] | None,
     histories: HistoryNames,
@@ -108,7 +174,7 @@ def _generate(
     own = stacked_normal(streams, histories, "shocks", (bars, len(SYMBOLS)))
     shared = stacked_normal(streams, histories, "common", (bars, 1))
     eps = alpha[:, :-1] + np.sqrt(1.0 - params.correlation) * own + np.sqrt(params.correlation) * shared
-    volatility = np.full(len(SYMBOLS), params.annual_volatility / np.sqrt(params.bars_per_year))
+    volatility = np.full(len(SYMBOLS), params.bar_volatility)
     start = np.array([CATALOGUE[s].start_price for s in SYMBOLS])
     ohlcv = bars_from_returns(eps, volatility, start, streams, histories)
     no_macro = np.empty((*eps.shape[:2], 0))
@@ -127,14 +193,14 @@ def _generate(
         params.objective,
         params,
     )
-    shown = np.ascontiguousarray(signals[:, 1:, columns].reshape(total, len(chosen), 2))
+    shown = np.ascontiguousarray(signals[:, 1:, columns].reshape(total, len(chosen), -1))
     shown.flags.writeable = False
-    return Planted(market, splits, truth, shown, SIGNAL_NAMES)
+    return Planted(market, splits, truth, shown, params.signal_names)
 
 
-def _signals(params: FactorParams, streams: Streams, histories: HistoryNames, bars: int) -> Float:
-    """Return `[H, bars, 8, 2]` unit-variance AR(1) signals, stationary from the first bar."""
-    innovations = stacked_normal(streams, histories, "signals", (bars, len(SYMBOLS), 2))
+def _signals(params: FactorLaw, streams: Streams, histories: HistoryNames, bars: int) -> Float:
+    """Return `[H, bars, 8, S]` unit-variance AR(1) signals, stationary from the first bar."""
+    innovations = stacked_normal(streams, histories, "signals", (bars, len(SYMBOLS), len(params.phi)))
     theta = 1.0 - params.phi
     noise = np.sqrt(1.0 - theta**2)
     paths = innovations.copy()

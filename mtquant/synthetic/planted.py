@@ -1,5 +1,6 @@
 """`Planted`: a generated market together with what is true about it."""
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -14,7 +15,7 @@ from mtquant.types import Float, Int
 
 @dataclass(frozen=True)
 class Objective:
-    """What a bar is worth: U = x'eps - (g/2) x'Rx - (l/2)|dx|^2 in units of u0.
+    """What a bar is worth: U = x'eps - (g/2) x'Rx - (l/2)|dx|^2 - c|dx|_1 in units of u0.
 
     u0 is the risk of exposure 1.0 over one bar; exposures are in risk units.
     """
@@ -28,6 +29,12 @@ class Objective:
     bars_per_year: float
     action_range: float = 1.0
     """Largest absolute exposure of one instrument that the stand-alone problem needs."""
+    spread: float = 0.0
+    """Proportional cost c of one unit of exposure traded."""
+    position_cap: float = math.inf
+    """Largest exposure of one instrument; where a cap is finite, exposures are not negative either."""
+    gross_cap: float = math.inf
+    """Largest sum of exposures."""
 
     @property
     def unit_risk(self) -> float:

@@ -10,11 +10,16 @@ from pydantic import ValidationError
 from mtquant.context import Streams
 from mtquant.errors import ConfigError
 from mtquant.registry import did_you_mean
-from mtquant.synthetic import embedded, factors
+from mtquant.synthetic import embedded, factors, hidden_regime
 from mtquant.synthetic.planted import Planted
 
-Params = embedded.EmbeddedParams | factors.FactorParams
-LAWS: dict[str, type[Params]] = {"embedded": embedded.EmbeddedParams, "factors": factors.FactorParams}
+Params = embedded.EmbeddedParams | factors.FactorParams | factors.SpreadParams | hidden_regime.RegimeParams
+LAWS: dict[str, type[Params]] = {
+    "embedded": embedded.EmbeddedParams,
+    "factors": factors.FactorParams,
+    "spread": factors.SpreadParams,
+    "hidden-regime": hidden_regime.RegimeParams,
+}
 """Families of planted markets: one parameter record each."""
 
 
@@ -64,6 +69,8 @@ def build_planted(
     params = planted_params(name, overrides)
     if isinstance(params, embedded.EmbeddedParams):
         return embedded.generate(params, streams, symbols)
+    if isinstance(params, hidden_regime.RegimeParams):
+        return hidden_regime.generate(params, streams, symbols)
     return factors.generate(params, streams, symbols)
 
 
@@ -75,12 +82,14 @@ def evaluation_paths(planted: Planted, streams: Streams, n_paths: int = 256, n_b
     params = planted.truth.params
     if isinstance(params, embedded.EmbeddedParams):
         return embedded.generate_paths(params, streams, n_paths, n_bars, planted.truth.symbols)
-    if isinstance(params, factors.FactorParams):
+    if isinstance(params, hidden_regime.RegimeParams):
+        return hidden_regime.generate_paths(params, streams, n_paths, n_bars, planted.truth.symbols)
+    if isinstance(params, factors.FactorLaw):
         return factors.generate_paths(params, streams, n_paths, n_bars, planted.truth.symbols)
     raise ConfigError(f"Parameters of type `{type(params).__name__}` belong to no planted market.")
 
 
-_EMBEDDED, _FACTORS = LAWS["embedded"], LAWS["factors"]
+_EMBEDDED, _FACTORS, _SPREAD = LAWS["embedded"], LAWS["factors"], LAWS["spread"]
 _BASE = {"loading": 0.07, "risk_aversion_per_bar": 0.10, "impact": 1.0}
 
 SYNTHETIC: dict[str, PlantedMarket] = {
@@ -100,6 +109,12 @@ SYNTHETIC: dict[str, PlantedMarket] = {
     "gp-base": PlantedMarket(_FACTORS, _BASE, "two shown signals per instrument, weak edge"),
     "gp-joint": PlantedMarket(
         _FACTORS, {**_BASE, "loading": 0.10, "correlation": 0.5}, "shown signals, correlated shocks: joint trading wins"
+    ),
+    "spread": PlantedMarket(_SPREAD, {}, "one shown signal, proportional costs that a cost-blind trader cannot afford"),
+    "spread-narrow": PlantedMarket(_SPREAD, {"spread": 0.05}, "half the costs: ignoring them loses a tenth"),
+    "spread-slow": PlantedMarket(_SPREAD, {"spread": 0.02, "phi_signal": 0.02}, "small costs, a slow signal"),
+    "hidden-regime": PlantedMarket(
+        LAWS["hidden-regime"], {}, "no signal but a noisy report on a regime that moves the means of the groups"
     ),
     "no-signal": PlantedMarket(_FACTORS, {"loading": 0.0}, "the shown signals predict nothing"),
 }

@@ -46,6 +46,16 @@ def test_phase_1_writes_a_bundle_per_group_and_its_journal(tmp_path):
     assert len(digests) == len(spec.groups)
 
 
+def test_specialists_can_hold_instead_of_learning(tmp_path):
+    spec, dataset = learning_spec(phase1=PHASE1.model_copy(update={"constant_exposure": 0.5})), tiny_dataset()
+    handle = handle_of(tmp_path)
+    Phase1Trainer(spec, dataset, lambda _: handle).train_specialist("forex")
+    bundle = PolicyBundle.load(handle.outputs / "forex")
+    seen = np.random.Generator(np.random.PCG64(0)).standard_normal((5, bundle.layout.width))
+    np.testing.assert_allclose(bundle.actor.act(seen) * spec.environment.target_range, 0.5, rtol=1e-6)
+    assert not journal_of(handle)
+
+
 def test_phase_1_names_unknown_specialists(tmp_path):
     trainer = Phase1Trainer(learning_spec(), tiny_dataset(), lambda _: handle_of(tmp_path))
     with pytest.raises(ConfigError, match=r"Unknown specialist `forx`. Did you mean `forex`\?"):

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from mtquant.cli import documented
-from mtquant.cli.oracle import references
+from mtquant.cli.oracle import embedded_gap, gap_sentence, references
 from mtquant.config.load import from_yaml, load_pipeline
 from mtquant.context import Streams
 from mtquant.store.runs import list_runs, load_run, unit_of_run
@@ -61,6 +61,22 @@ def test_the_yardsticks_of_a_planted_market():
     found = {entry.policy: entry for entry in references("gp-easy", 4, 400, 0)}
     assert found["joint"].low <= found["joint"].utility <= found["joint"].high
     assert found["markowitz"].utility < found["joint"].utility
+
+
+def test_the_embedded_market_says_how_tight_its_bound_is():
+    found = references("embedded", 4, 400, 0)
+    gap = embedded_gap(found)
+    assert gap["bound"] == pytest.approx(0.12614, abs=6e-6)
+    assert gap["joint_share"] == pytest.approx(1.0 - gap["gap"])
+    assert 0.8 < gap["joint_share"] < 1.0
+    assert f"{gap['joint_share']:.1%}" in gap_sentence(gap)
+
+
+@pytest.mark.parametrize("market", ["spread", "hidden-regime"])
+def test_references_are_those_of_the_law(market):
+    found = {entry.policy: entry.utility for entry in references(market, 4, 400, 0)}
+    best = {"spread": "phase1", "hidden-regime": "full-information"}[market]
+    assert max(found, key=lambda name: found[name]) == best
 
 
 def test_evaluate_and_export_of_a_finished_run_show_what_is_there(finished):

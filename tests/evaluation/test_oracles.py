@@ -4,11 +4,12 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+from scipy.optimize import minimize
 
 from mtquant.context import Streams
 from mtquant.errors import ConfigError
 from mtquant.evaluation.oracles.books import Moments, book_moments, follow
-from mtquant.evaluation.oracles.budgets import best_budgets, constant_budgets, decided_budgets, non_negative_optimum
+from mtquant.evaluation.oracles.budgets import allocation_optimum, best_budgets, constant_budgets, decided_budgets
 from mtquant.evaluation.oracles.noise_free import NoiseFreeScore, score_book, share
 from mtquant.evaluation.oracles.policies import (
     ORACLES,
@@ -233,12 +234,12 @@ def test_factor_markets_reach_their_closed_form():
     assert share(score(build_oracle("phase2", planted), planted), alone).value == pytest.approx(1.0, abs=0.01)
 
 
-def test_non_negative_optimum_is_the_best_of_a_grid():
+def test_allocation_optimum_is_the_best_of_a_grid():
     rng = np.random.Generator(np.random.PCG64(1))
     roots = rng.standard_normal((40, 3, 3))
     quadratic = roots @ roots.transpose(0, 2, 1) + 0.1 * np.eye(3)
     linear = rng.standard_normal((40, 3))
-    found = non_negative_optimum(linear, quadratic)
+    found = allocation_optimum(linear, quadratic)
     assert (found >= 0).all() and (found == 0).any()
 
     def value(a: Float) -> Float:
@@ -249,7 +250,26 @@ def test_non_negative_optimum_is_the_best_of_a_grid():
         step = found + 0.05 * rng.standard_normal(found.shape)
         assert (value(np.maximum(step, 0)) <= best + 1e-12).all()
         assert (value(rng.exponential(size=found.shape)) <= best + 1e-12).all()
-    assert not non_negative_optimum(np.zeros((1, 3)), np.zeros((1, 3, 3))).any()
+    assert not allocation_optimum(np.zeros((1, 3)), np.zeros((1, 3, 3))).any()
+
+
+def test_allocation_under_caps_is_what_a_general_solver_finds():
+    rng = np.random.Generator(np.random.PCG64(2))
+    roots = rng.standard_normal((30, 3, 3))
+    quadratic = roots @ roots.transpose(0, 2, 1) + 0.1 * np.eye(3)
+    linear = 2.0 * rng.standard_normal((30, 3)) + 1.0
+    found = allocation_optimum(linear, quadratic, cap=1.0, total=1.5)
+    assert (found >= 0).all() and (found <= 1.0).all() and (found.sum(axis=1) <= 1.5 + 1e-9).all()
+    assert (found == 1.0).any() and np.isclose(found.sum(axis=1), 1.5).any(), "both caps bind somewhere"
+    for pull, risk, ours in zip(linear, quadratic, found, strict=True):
+
+        def loss(a: Float, pull: Float = pull, risk: Float = risk) -> float:
+            return float(0.5 * a @ risk @ a - pull @ a)
+
+        within = {"type": "ineq", "fun": lambda a: 1.5 - a.sum()}
+        other = minimize(loss, np.full(3, 0.4), method="SLSQP", bounds=[(0.0, 1.0)] * 3, constraints=[within])
+        assert loss(ours) <= other.fun + 1e-9
+        assert loss(ours) == pytest.approx(other.fun, abs=1e-5)
 
 
 def test_budgets_are_decided_every_k_bars_and_smoothed():
@@ -273,7 +293,7 @@ def test_books_of_any_specialists_can_be_allocated(paths, fitted):
 
 
 def test_budgets_weigh_regimes_by_what_the_next_bars_will_be():
-    moments = Moments(np.array([[2.0], [0.0]]), np.ones((2, 1, 1)), np.zeros((2, 1)), np.full(2, 0.5))
+    moments = Moments(np.array([[2.0], [0.0]]), np.ones((2, 1, 1)), np.zeros((2, 1)), np.full(2, 0.5), np.zeros((2, 1)))
     objective = replace(ON.objective, risk_aversion=1 / ON.objective.unit_risk)  # g = 1: the budget is E[edge]
     transition = np.array([[0.8, 0.2], [0.4, 0.6]])
     belief = np.array([[1.0, 0.0], [0.5, 0.5]])

@@ -31,7 +31,9 @@ def test_agents_are_paid_and_charged_what_the_optimum_is(market):
         assert phase.reward.risk_aversion * unit_risk == pytest.approx(planted.objective.g, rel=1e-12)
     charged = cost_table(spec.environment, spec.catalogue, dataset.market.symbols, planted=True)
     assert charged.impact == pytest.approx(planted.objective.impact, rel=1e-12)
-    assert not charged.linear.any()
+    # Proportional costs: a unit of exposure is worth u0 over its volatility in notional, and costs c u0.
+    assert charged.linear / planted.truth.volatility == pytest.approx(planted.objective.spread, rel=1e-12)
+    assert not charged.financing_long.any() and not charged.financing_short.any()
 
 
 def test_an_unlimited_optimum_is_played_without_limits_and_with_room():
@@ -39,6 +41,15 @@ def test_an_unlimited_optimum_is_played_without_limits_and_with_room():
     assert not spec.limits.enabled
     game = SpecialistGame(open_source(spec).dataset(spec), spec, "forex")
     assert game.range == planted_params("gp-easy", {}).objective.action_range
+
+
+def test_the_caps_of_the_hidden_regimes_are_the_accounts():
+    spec = with_objective(settings("data.source=hidden-regime", *FEW))
+    params = planted_params("hidden-regime", {})
+    assert spec.phase2.budget_limit == params.gross_cap
+    assert spec.limits.max_position_size * spec.limits.position_base == params.position_cap
+    assert spec.phase1.constant_exposure == 1.0
+    assert with_objective(spec) == spec
 
 
 @pytest.mark.parametrize("source", ["embedded", "folder/of/bars"])

@@ -22,6 +22,7 @@ from mtquant.agents.learning.state import (
 )
 from mtquant.agents.policy import policy_arguments
 from mtquant.config.agents import EnvironmentSpec, PPOSpec
+from mtquant.envs.batch_env import BatchEnv
 from mtquant.envs.spaces import Normaliser
 from mtquant.envs.vec_env import VecMarketEnv
 from mtquant.types import Array
@@ -38,19 +39,20 @@ def persistence_of(spec: EnvironmentSpec) -> tuple[float, ...]:
 
 
 def build_ppo(
-    env: VecMarketEnv,
+    env: BatchEnv,
     spec: PPOSpec,
     timesteps: int,
     *,
     normaliser: Normaliser,
-    persistence: tuple[float, ...],
+    persistence: tuple[float, ...] = (),
     seed: int,
     device: str,
 ) -> PPO:
     """Return SB3's PPO over `env`.
 
     The step size is a function of absolute progress, so that a resumed run has the same one. `linear`
-    falls by one rollout's share per rollout and is still positive in the last.
+    falls by one rollout's share per rollout and is still positive in the last. `spec.noise_baseline` counts for
+    market games alone; `persistence` are the shares of a position that last from step to step.
     """
     last = 1.0 / rollouts_of(timesteps, spec)
 
@@ -58,7 +60,7 @@ def build_ppo(
         return spec.learning_rate * min(1.0, max(0.0, remaining) + last)
 
     quiet: dict[str, Any] = {}
-    if spec.noise_baseline:
+    if spec.noise_baseline and isinstance(env, VecMarketEnv):
         env.record_noise = True
         quiet = {
             "rollout_buffer_class": QuietRolloutBuffer,
@@ -100,7 +102,7 @@ ALGORITHMS = {"ppo": build_ppo}
 def capture_learner(model: PPO) -> Parts:
     """Return the complete state of an SB3 learner at a rollout boundary, its environment included."""
     env = model.env
-    assert isinstance(env, VecMarketEnv)
+    assert isinstance(env, BatchEnv)
     arrays, values = env.state_dict()
     optimizer_arrays, optimizer_values = capture_optimizer("optimizer", model.policy.optimizer)
     rng_arrays, rng_values = capture_rng()
@@ -121,7 +123,7 @@ def capture_learner(model: PPO) -> Parts:
 def restore_learner(model: PPO, arrays: Mapping[str, Array], values: Mapping[str, Any]) -> None:
     """Continue a learner from `capture_learner`; call inside `learn`, before its first rollout."""
     env = model.env
-    assert isinstance(env, VecMarketEnv)
+    assert isinstance(env, BatchEnv)
     env.load_state_dict(
         {name.removeprefix("env."): a for name, a in arrays.items() if name.startswith("env.")}, values["env"]
     )

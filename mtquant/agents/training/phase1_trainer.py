@@ -6,6 +6,7 @@ from typing import Any
 from mtquant.agents.bundle import PolicyBundle
 from mtquant.agents.learning.algorithms import build_ppo, persistence_of, rollouts_of
 from mtquant.agents.learning.state import seed_everything
+from mtquant.agents.policy import hold
 from mtquant.agents.training.callbacks import UnitCallback
 from mtquant.agents.training.divergence import divergence_named
 from mtquant.config.agents import PipelineSpec
@@ -63,10 +64,12 @@ class Phase1Trainer:
             seed=seed,
             device=self.spec.device,
         )
-        total = rollouts_of(spec.timesteps, spec.ppo) * spec.ppo.n_envs * spec.ppo.n_steps
-        callback = UnitCallback(unit)
-        with divergence_named("phase1.ppo.learning_rate"):
-            model.learn(total, callback=callback)
+        if spec.constant_exposure is None:
+            total = rollouts_of(spec.timesteps, spec.ppo) * spec.ppo.n_envs * spec.ppo.n_steps
+            with divergence_named("phase1.ppo.learning_rate"):
+                model.learn(total, callback=UnitCallback(unit))
+        else:
+            hold(model.policy, spec.constant_exposure / self.spec.environment.target_range)
         bundle = PolicyBundle(
             specialist_name,
             game.layout(specialist_name),

@@ -60,6 +60,8 @@ class Moments:
     """[S, G] E[|dx_g|^2 | s]."""
     weight: Float
     """[S] share of bars."""
+    volume: Float
+    """[S, G] E[|dx_g|_1 | s]."""
 
 
 def book_moments(truth: Truth, market: Market, book: Float, inside: Bool, warmup: int) -> Moments:
@@ -72,10 +74,11 @@ def book_moments(truth: Truth, market: Market, book: Float, inside: Bool, warmup
     edge = (held * truth.alpha[use]) @ group
     by_group = np.einsum("tk,kg->tgk", held, group)
     second = np.einsum("tgi,ij,thj->tgh", by_group, truth.correlation, by_group, optimize=True)
-    trades = traded**2 @ group
+    trades, volume = traded**2 @ group, np.abs(traded) @ group
     return Moments(
         (regime.T @ edge) / count[:, None],
         np.einsum("ts,tgh->sgh", regime, second) / count[:, None, None],
         (regime.T @ trades) / count[:, None],
         regime.mean(axis=0),
+        (regime.T @ volume) / count[:, None],
     )

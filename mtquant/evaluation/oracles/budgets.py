@@ -1,5 +1,6 @@
 """Budgets over groups: the quadratic programme behind the equal, static and phase-2 reference allocations."""
 
+import math
 from itertools import product
 
 import numpy as np
@@ -9,41 +10,64 @@ from mtquant.evaluation.oracles.books import Moments
 from mtquant.synthetic.planted import Objective
 from mtquant.types import Float
 
-_MAX_GROUPS = 8
+_MOST_SETS = 4096
 
 
-def non_negative_optimum(linear: Float, quadratic: Float) -> Float:
-    """Return `[N, G]` argmax over a >= 0 of a'mu - a'Ha/2 for `linear [N, G]`, positive semi-definite `[N, G, G]`.
+def allocation_optimum(linear: Float, quadratic: Float, cap: float = math.inf, total: float = math.inf) -> Float:
+    """Return `[N, G]` argmax of a'mu - a'Ha/2 over 0 <= a <= cap, sum a <= total.
 
-    Solves every active set exactly (2^G of them); a direction without risk or edge gets 0.
+    `linear` [N, G]; `quadratic` [N, G, G] or, the same for all, [1, G, G], positive semi-definite. Solves the
+    stationarity conditions of every active set exactly and keeps the best feasible point; a direction without risk
+    or edge gets 0.
     """
     groups = linear.shape[1]
-    if groups > _MAX_GROUPS:
-        raise ValueError(f"{groups} groups would need {2**groups} active sets; at most {_MAX_GROUPS} are solved.")
+    states = (0.0, cap) if math.isfinite(cap) else (0.0,)
+    sums = (False, True) if math.isfinite(total) else (False,)
+    if (len(states) + 1) ** groups * len(sums) > _MOST_SETS:
+        raise ValueError(f"{groups} groups have more active sets than {_MOST_SETS}, the most that are solved.")
     best: Float = np.zeros_like(linear)
     best_value = np.zeros(len(linear))
-    for mask in product((False, True), repeat=groups):
-        free = np.flatnonzero(mask)
-        if not len(free):
-            continue
-        solved = np.zeros_like(linear)
-        inverse = np.linalg.pinv(quadratic[:, free[:, None], free], hermitian=True)
-        solved[:, free] = np.einsum("nij,nj->ni", inverse, linear[:, free])
-        value = 0.5 * np.einsum("ni,ni->n", linear, solved)  # a'mu - a'Ha/2 at a stationary point
-        better = (solved >= 0).all(axis=1) & (value > best_value)
-        best = np.where(better[:, None], solved, best)
-        best_value = np.where(better, value, best_value)
-    return best
+    for bounds in product((None, *states), repeat=groups):
+        for binding in sums:
+            found = _stationary(linear, quadratic, bounds, total if binding else None)
+            if found is None:
+                continue
+            value = np.einsum("ni,ni->n", linear - 0.5 * np.einsum("nij,nj->ni", quadratic, found), found)
+            slack = 1e-9 * (1.0 + total if binding else 1.0)
+            feasible = (found >= -slack).all(axis=1) & (found <= cap + slack).all(axis=1)
+            feasible &= found.sum(axis=1) <= total + slack
+            better = feasible & (value > best_value)
+            best = np.where(better[:, None], found, best)
+            best_value = np.where(better, value, best_value)
+    return np.clip(best, 0.0, cap)
+
+
+def _stationary(linear: Float, quadratic: Float, bounds: tuple[float | None, ...], total: float | None) -> Float | None:
+    """Return `[N, G]` the stationary point with some entries held at `bounds`, and the sum at `total` if given."""
+    free = np.array([i for i, bound in enumerate(bounds) if bound is None], dtype=np.int64)
+    found = np.tile(np.array([0.0 if bound is None else bound for bound in bounds]), (len(linear), 1))
+    if not len(free):
+        return found if total is None else None
+    pull = linear[:, free] - np.einsum("nij,nj->ni", quadratic[:, free], found)
+    inverse = np.linalg.pinv(quadratic[:, free[:, None], free], hermitian=True)
+    if total is not None:
+        # The multiplier of the sum: 1'H^-1 (pull - m 1) = what is left of the total.
+        need = np.einsum("nij,nj->n", inverse, pull) - (total - found.sum(axis=1))
+        unit = inverse.sum(axis=(1, 2))
+        pull = pull - np.divide(need, unit, out=np.zeros_like(need), where=unit > 0)[:, None]
+    found[:, free] = np.einsum("nij,nj->ni", inverse, pull)
+    return found
 
 
 def constant_budgets(moments: Moments, objective: Objective, common: bool) -> Float:
     """Return `[G]` the best budgets that never change; `common` gives every group the same."""
-    linear = moments.weight @ moments.edge
-    quadratic = _quadratic(moments, objective, moments.weight[None])[0]
+    linear = _linear(moments, objective, moments.weight[None])
+    quadratic = _quadratic(moments, objective, moments.weight[None])
     if common:
-        scale = non_negative_optimum(linear.sum()[None, None], quadratic.sum()[None, None, None])[0, 0]
-        return np.full(len(linear), float(scale))
-    found: Float = non_negative_optimum(linear[None], quadratic[None])[0]
+        cap = min(objective.position_cap, objective.gross_cap / linear.shape[1])
+        scale = allocation_optimum(linear.sum(keepdims=True), quadratic.sum(keepdims=True), cap)[0, 0]
+        return np.full(linear.shape[1], float(scale))
+    found: Float = allocation_optimum(linear, quadratic, objective.position_cap, objective.gross_cap)[0]
     return found
 
 
@@ -51,7 +75,10 @@ def best_budgets(moments: Moments, objective: Objective, belief: Float, transiti
     """Return `[T, G]` the budgets wanted at each bar for the next `decision_bars`, given `belief [T, S]`."""
     ahead = np.mean([np.linalg.matrix_power(transition, k) for k in range(decision_bars)], axis=0)
     expected = belief @ ahead
-    return non_negative_optimum(expected @ moments.edge, _quadratic(moments, objective, expected))
+    linear, quadratic = _linear(moments, objective, expected), _quadratic(moments, objective, expected)
+    if np.allclose(quadratic, quadratic[:1], rtol=1e-9, atol=0.0):
+        quadratic = quadratic[:1]  # risk does not depend on the belief: one set of systems for all bars
+    return allocation_optimum(linear, quadratic, objective.position_cap, objective.gross_cap)
 
 
 def decided_budgets(market: Market, wanted: Float, warmup: int, decision_bars: int, smoothing: float) -> Float:
@@ -66,6 +93,12 @@ def decided_budgets(market: Market, wanted: Float, warmup: int, decision_bars: i
             held = held + smoothing * (wanted[bar] - held)
             budgets[bar : min(bar + decision_bars, stop)] = held
     return budgets
+
+
+def _linear(moments: Moments, objective: Objective, weight: Float) -> Float:
+    """Return `[N, G]` E[x_g'alpha] - c E|dx_g| under regime weights `[N, S]`."""
+    out: Float = weight @ (moments.edge - objective.spread * moments.volume)
+    return out
 
 
 def _quadratic(moments: Moments, objective: Objective, weight: Float) -> Float:

@@ -8,9 +8,10 @@ import numpy as np
 from mtquant.errors import ConfigError
 from mtquant.synthetic.catalogue import CATALOGUE, GROUPS
 from mtquant.synthetic.embedded import EmbeddedParams
-from mtquant.synthetic.factors import FactorParams
+from mtquant.synthetic.factors import FactorLaw
+from mtquant.synthetic.hidden_regime import RegimeParams, filter_regime
 from mtquant.synthetic.jump_linear import forecast_loadings
-from mtquant.synthetic.observed import posterior_from_macro, signals_from_closes
+from mtquant.synthetic.observed import by_history, posterior_from_macro, signals_from_closes
 from mtquant.synthetic.planted import Planted
 from mtquant.types import Float
 
@@ -25,8 +26,10 @@ def forecast(planted: Planted, information: Information) -> Forecast:
     params = planted.truth.params
     if isinstance(params, EmbeddedParams):
         return _embedded(planted, params, information)
-    if isinstance(params, FactorParams) and planted.signals is not None:
+    if isinstance(params, FactorLaw) and planted.signals is not None:
         return _factors(planted.signals, params)
+    if isinstance(params, RegimeParams):
+        return _means(planted, params, information)
     raise ConfigError(f"There is no reference policy for markets of type `{type(params).__name__}`.")
 
 
@@ -38,6 +41,8 @@ def beliefs(planted: Planted, information: Information) -> Float:
     params = planted.truth.params
     if information == "filter" and isinstance(params, EmbeddedParams):
         return posterior_from_macro(planted.market, params)
+    if information == "filter" and isinstance(params, RegimeParams):
+        return filter_regime(params, by_history(planted.market, planted.market.macro[:, 0])).reshape(-1, states)
     return np.full((len(planted.market.time), states), 1.0 / states)
 
 
@@ -55,7 +60,19 @@ def _embedded(planted: Planted, params: EmbeddedParams, information: Information
     return discounted
 
 
-def _factors(signals: Float, params: FactorParams) -> Forecast:
+def _means(planted: Planted, params: RegimeParams, information: Information) -> Forecast:
+    belief = beliefs(planted, information)
+    group_of = [GROUPS.index(CATALOGUE[s].group) for s in planted.truth.symbols]
+
+    def discounted(discount: float) -> Float:
+        ahead = np.linalg.inv(np.eye(belief.shape[1]) - discount * params.transition)
+        total: Float = belief @ ahead @ params.means[:, group_of]
+        return total
+
+    return discounted
+
+
+def _factors(signals: Float, params: FactorLaw) -> Forecast:
     def discounted(discount: float) -> Float:
         return signals @ (params.loadings / (1.0 - discount * (1.0 - params.phi)))
 

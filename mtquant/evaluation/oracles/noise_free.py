@@ -1,7 +1,7 @@
 """The noise-free score: positions taken on realised prices, paid with the expected return the generator knows.
 
-U_t = x_t'alpha_t - (g/2) x_t'R x_t - (l/2)|dx_t|^2 in units of u0. Policies and references are compared on the
-same paths, as ratios of means with delta-method intervals over episodes.
+U_t = x_t'alpha_t - (g/2) x_t'R x_t - (l/2)|dx_t|^2 - c|dx_t|_1 in units of u0. Policies and references are
+compared on the same paths, as ratios of means with delta-method intervals over episodes.
 """
 
 from dataclasses import dataclass
@@ -12,7 +12,7 @@ from mtquant.data.dataset import Dataset
 from mtquant.data.market import Market
 from mtquant.evaluation.oracles.books import changes, scored_bars
 from mtquant.evaluation.result import BacktestResult
-from mtquant.evaluation.statistics import Interval, ratio_of_means
+from mtquant.evaluation.statistics import Interval, mean_of, ratio_of_means
 from mtquant.synthetic.planted import Objective, Truth
 from mtquant.types import Float, Int
 
@@ -102,6 +102,8 @@ def _score(
     gross = np.einsum("snk,snk,sn->n", exposure, alpha, alive)
     risk = np.einsum("snk,snk,sn->n", exposure @ risk_of, exposure, alive)
     cost = 0.5 * truth.objective.impact * np.einsum("snk,snk,sn->n", trade, trade, alive)
+    if truth.objective.spread:
+        cost = cost + truth.objective.spread * np.einsum("snk,sn->n", np.abs(trade), alive)
     return NoiseFreeScore(gross, risk, cost, alive.sum(axis=0), truth.objective)
 
 
@@ -124,3 +126,17 @@ def captured_gain(policy: NoiseFreeScore, previous: NoiseFreeScore, reference: N
 def mean_utility(score: NoiseFreeScore) -> Interval:
     """Return the utility per bar with its interval over episodes."""
     return ratio_of_means(score.episodes, score.bars)
+
+
+def sharpe_interval(score: NoiseFreeScore) -> Interval:
+    """Return the annual Sharpe ratio with its delta-method interval over episodes; NaN ends below two."""
+    bars = score.bars.sum()
+    net, risk = (score.gross - score.cost).sum() / bars, score.risk.sum() / bars
+    if risk == 0.0:
+        return Interval(0.0, 0.0, 0.0)
+    # SR = net / sqrt(risk), both means over bars: its derivative gives each episode's influence.
+    pull = (score.gross - score.cost - net * score.bars) / np.sqrt(risk)
+    influence = pull - 0.5 * net / risk**1.5 * (score.risk - risk * score.bars)
+    spread = mean_of(influence / score.bars.mean())
+    year = np.sqrt(score.objective.bars_per_year)
+    return Interval(score.sharpe, score.sharpe + spread.low * year, score.sharpe + spread.high * year)

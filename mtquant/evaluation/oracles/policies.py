@@ -10,11 +10,17 @@ from typing import Any
 
 import numpy as np
 
+from mtquant.config.spec import Spec
+from mtquant.errors import ConfigError
+from mtquant.evaluation.oracles.band import BandPolicy, band_policy
 from mtquant.evaluation.oracles.books import Moments, book_moments, follow
-from mtquant.evaluation.oracles.budgets import best_budgets, constant_budgets, decided_budgets
+from mtquant.evaluation.oracles.budgets import allocation_optimum, best_budgets, constant_budgets, decided_budgets
 from mtquant.evaluation.oracles.forecasts import Information, beliefs, forecast
 from mtquant.registry import build
+from mtquant.synthetic.catalogue import CATALOGUE, GROUPS
 from mtquant.synthetic.closed_form import adjustment, modes
+from mtquant.synthetic.factors import SpreadParams
+from mtquant.synthetic.hidden_regime import RegimeParams
 from mtquant.synthetic.observed import by_history
 from mtquant.synthetic.planted import Planted
 from mtquant.types import Array, Float
@@ -39,17 +45,38 @@ class PartialAdjustment:
         out: Float = exposure + np.einsum("ij,nj->ni", self.rate, self.aims[bar] - exposure)
         return out
 
+    def alone(self, column: int) -> "PartialAdjustment":
+        """Return the policy of one instrument; its rate must not mix instruments."""
+        return PartialAdjustment(self.aims[:, [column]], self.rate[np.ix_([column], [column])])
 
-def phase1(planted: Planted, scale: float | Float = 1.0) -> PartialAdjustment:
+
+Reference = PartialAdjustment | BandPolicy
+
+
+def phase1(planted: Planted, scale: float | Float = 1.0) -> Reference:
     """Every instrument's stand-alone optimum, the regime unknown, times `scale` (one number or `[K]`)."""
-    objective = planted.objective
+    params, objective = planted.truth.params, planted.objective
+    if isinstance(params, SpreadParams):
+        return band_policy(planted, params, scale)
+    if isinstance(params, RegimeParams):
+        # Its desks hold one unit each; what there is to win is the allocation.
+        held = np.ones((len(planted.market.time), len(planted.truth.symbols)))
+        return PartialAdjustment(held * scale, np.eye(held.shape[1]))
     rate = adjustment(objective.g, objective.impact)
     aims = rate.zeta / objective.g * forecast(planted, "none")(1.0 - rate.zeta)
     return PartialAdjustment(aims * scale, rate.kappa * np.eye(aims.shape[1]))
 
 
-def joint(planted: Planted, information: Information = "filter") -> PartialAdjustment:
-    """The optimum over all instruments; `truth` is the bound that no policy can pass."""
+def joint(planted: Planted, information: Information = "filter") -> Reference:
+    """The optimum over all instruments; `truth` is the bound that no policy can pass.
+
+    With proportional costs shocks are independent, so it is every instrument's own. Under caps without costs it
+    is the best allowed exposure of each bar.
+    """
+    if isinstance(planted.truth.params, SpreadParams):
+        return phase1(planted)
+    if isinstance(planted.truth.params, RegimeParams):
+        return _capped(planted, forecast(planted, information)(0.0))
     return _by_modes(planted, planted.truth.correlation, information)
 
 
@@ -72,7 +99,7 @@ def markowitz(planted: Planted) -> PartialAdjustment:
 
 def allocation(
     planted: Planted, fitted_on: Planted | None = None, warmup: int = WARMUP, common: bool = True
-) -> PartialAdjustment:
+) -> Reference:
     """Phase-1 optima at the best constant budgets: one for all groups (`common`) or one per group."""
     fit_on = fitted_on or planted
     moments = fit_moments(fit_on, follow(phase1(fit_on), fit_on.market, warmup), warmup)
@@ -85,11 +112,13 @@ def phase2(
     fitted_on: Planted | None = None,
     warmup: int = WARMUP,
     decision_bars: int = 5,
-    smoothing: float = 0.5,
+    smoothing: float | None = None,
     information: Information = "filter",
 ) -> PartialAdjustment:
-    """Oracle specialists under the phase-2 reference; see `phase2_reference`."""
+    """Oracle specialists under the phase-2 reference; see `phase2_reference`. Without costs nothing is smoothed."""
     fit_on = fitted_on or planted
+    if smoothing is None:
+        smoothing = 0.5 if planted.objective.impact or planted.objective.spread else 1.0
     moments = fit_moments(fit_on, follow(phase1(fit_on), fit_on.market, warmup), warmup)
     books = follow(phase1(planted), planted.market, warmup)
     return phase2_reference(planted, books, moments, warmup, decision_bars, smoothing, information)
@@ -148,9 +177,18 @@ def peeking(planted: Planted) -> PartialAdjustment:
     surprise[:, :-1] -= by_history(planted.market, truth.alpha)[:, :-1]
     solved = modes(truth.correlation, truth.objective.g, truth.objective.impact)
     weight = np.array([rate.zeta for rate in solved.adjustments]) / (truth.objective.g * solved.variances)
-    policy = joint(planted)
+    policy = _by_modes(planted, truth.correlation, "filter")
     seen = surprise.reshape(policy.aims.shape) @ ((solved.vectors * weight) @ solved.vectors.T)
     return replace(policy, aims=policy.aims + seen)
+
+
+def memoryless(planted: Planted) -> PartialAdjustment:
+    """The best allocation by the last report alone: what an agent without memory cannot pass (hidden regimes)."""
+    params = planted.truth.params
+    if not isinstance(params, RegimeParams):
+        raise ConfigError("`memoryless` belongs to the market `hidden-regime`, whose macro column is one noisy report.")
+    belief = params.likelihood[(planted.market.macro[:, 0] > 0).astype(np.int64)]
+    return _capped(planted, belief @ params.means[:, _groups(planted)])
 
 
 def delayed(policy: PartialAdjustment, planted: Planted, bars: int) -> PartialAdjustment:
@@ -172,6 +210,19 @@ def _by_modes(planted: Planted, correlation: Float, information: Information) ->
     return PartialAdjustment(aims, solved.rate)
 
 
+def _capped(planted: Planted, expected: Float) -> PartialAdjustment:
+    """Return the best allowed exposures for expected returns `[T, K]` where trading is free."""
+    objective = planted.objective
+    risk = objective.g * planted.truth.correlation[None]
+    aims = allocation_optimum(expected, risk, objective.position_cap, objective.gross_cap)
+    return PartialAdjustment(aims, np.eye(aims.shape[1]))
+
+
+def _groups(planted: Planted) -> list[int]:
+    """Return `[K]` the index of every instrument's group among all groups."""
+    return [GROUPS.index(CATALOGUE[s].group) for s in planted.truth.symbols]
+
+
 def _transition(planted: Planted) -> Float:
     states = planted.truth.posterior.shape[1]
     found: Float = getattr(planted.truth.params, "transition", np.eye(states))
@@ -180,7 +231,7 @@ def _transition(planted: Planted) -> Float:
 
 def build_oracle(
     name: str, planted: Planted, fitted_on: Planted | None = None, warmup: int = WARMUP, **params: Any
-) -> PartialAdjustment:
+) -> Reference:
     """Build reference policy `name` for the bars of `planted`; scales and moments are fitted on `fitted_on`.
 
     Raises `ConfigError` for an unknown name or parameters it refuses.
@@ -191,25 +242,38 @@ def build_oracle(
     return build(ORACLES, {"name": name, **arguments}, "reference policy")
 
 
-def _equal(planted: Planted, fitted_on: Planted | None = None, warmup: int = WARMUP) -> PartialAdjustment:
+def _equal(planted: Planted, fitted_on: Planted | None = None, warmup: int = WARMUP) -> Reference:
     return allocation(planted, fitted_on, warmup, common=True)
 
 
-def _static(planted: Planted, fitted_on: Planted | None = None, warmup: int = WARMUP) -> PartialAdjustment:
+def _static(planted: Planted, fitted_on: Planted | None = None, warmup: int = WARMUP) -> Reference:
     return allocation(planted, fitted_on, warmup, common=False)
 
 
-def _joint_blind(planted: Planted) -> PartialAdjustment:
+def _joint_blind(planted: Planted) -> Reference:
     return joint(planted, "none")
 
 
-def _full_information(planted: Planted) -> PartialAdjustment:
+def _full_information(planted: Planted) -> Reference:
     return joint(planted, "truth")
+
+
+OFFERED: dict[type[Spec], tuple[str, ...]] = {
+    SpreadParams: ("phase1", "markowitz"),
+    RegimeParams: ("equal", "static", "memoryless", "phase2", "joint", "joint-blind", "full-information"),
+}
+"""References that mean something on a law; all but `memoryless` where a law is not listed."""
+
+
+def offered(planted: Planted) -> tuple[str, ...]:
+    """Return the names of the references that belong to the law of `planted`."""
+    every = tuple(name for name in ORACLES if name != "memoryless")
+    return OFFERED.get(type(planted.truth.params), every)
 
 
 _FITTED = {"equal", "static", "phase2", "joint-groups"}
 
-ORACLES: dict[str, Callable[..., PartialAdjustment]] = {
+ORACLES: dict[str, Callable[..., Reference]] = {
     "phase1": phase1,
     "equal": _equal,
     "static": _static,
@@ -219,5 +283,6 @@ ORACLES: dict[str, Callable[..., PartialAdjustment]] = {
     "joint-blind": _joint_blind,
     "full-information": _full_information,
     "markowitz": markowitz,
+    "memoryless": memoryless,
     "peeking": peeking,
 }
