@@ -10,7 +10,7 @@ from mtquant.config.agents import PipelineSpec
 from mtquant.data.dataset import Dataset
 from mtquant.errors import DataError
 from mtquant.evaluation.result import BacktestResult
-from mtquant.types import Bool, Float, Int
+from mtquant.types import Array, Bool, Float, Int
 
 DAY = 86_400_000_000_000
 
@@ -127,7 +127,7 @@ def common_clock(results: Sequence[BacktestResult]) -> Clock:
     return Clock(time, alive, longest.bars_per_year)
 
 
-def cut(values: Float, alive: Bool) -> list[Float]:
+def cut(values: Array, alive: Bool) -> list[Array]:
     """Return `values` [S, N, ...] as one `[S_n, ...]` per pass, dropping bars on which nothing ran."""
     return [values[alive[:, n], n] for n in range(alive.shape[1]) if alive[:, n].any()]
 

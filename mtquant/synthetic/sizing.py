@@ -93,7 +93,8 @@ class SizingParams(Spec):
         """[V] highest level that the value at risk allows."""
         cap = self.value_at_risk / (norm.ppf(self.confidence) * np.sqrt(self.variance))
         allowed = np.searchsorted(np.array(self.levels), cap, side="right") - 1
-        return np.maximum(allowed, 0)
+        out: Int = np.maximum(allowed, 0)
+        return out
 
     def landed(self, regime: Int, level: Int, action: Int) -> Int:
         """Return the level after `action` [N] (an index of `MOVES`) at `level` [N] in `regime` [N], caps included."""

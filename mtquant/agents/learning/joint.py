@@ -8,6 +8,7 @@ import numpy as np
 import torch
 from stable_baselines3.common.policies import ActorCriticPolicy
 from torch import Tensor, nn
+from torch.distributions import Distribution
 
 from mtquant.agents.learning.critic import CentralCritic
 from mtquant.agents.learning.gradient_coordination import GradientCoordinationSystem, noise_corrected_cosine
@@ -108,7 +109,6 @@ class JointLearner:
         per_row: int,
         discounting: Discounting,
         weight_decay: float,
-        anchored: bool = False,
     ) -> None:
         self.name, self.policy, self.critic, self.coordination = name, policy, critic, coordination
         self.streams, self.per_row, self.discounting = streams, per_row, discounting
@@ -124,13 +124,17 @@ class JointLearner:
             [{"params": matrices, "weight_decay": weight_decay}, {"params": others, "weight_decay": 0.0}], eps=1e-5
         )
         self.critic_optimizer = torch.optim.Adam(critic.parameters(), eps=1e-5)
-        self.reference = copy.deepcopy(policy).requires_grad_(False) if anchored else None
+        self.reference: ActorCriticPolicy | None = None
         self._first: tuple[Tensor, Tensor] | None = None
         """Gradients of the objectives, and the parameters, at the beginning of the present update."""
         self.steps: list[Choice] = []
         self.rewards: list[Float32] = []
         self.starts: list[Bool] = []
         self.exposed: list[Exposed] = []
+
+    def anchor(self) -> None:
+        """Let updates pay for divergence from the policy as it is now (`UpdateSettings.anchor`)."""
+        self.reference = copy.deepcopy(self.policy).requires_grad_(False)
 
     def choose(self, observation: Float32, central: Float32) -> Float32:
         """Sample actions `[B, a]` for observations `[B, d]` and remember the choice."""
@@ -176,7 +180,8 @@ class JointLearner:
         removed = self._remove_noise(advantage, last_done)
         paid = advantage
         if multiplier is not None:
-            paid = (advantage[..., :1] - multiplier * advantage[..., 1:2]) / (1.0 + multiplier)
+            cost = np.float32(multiplier) * advantage[..., 1:2]
+            paid = ((advantage[..., :1] - cost) / np.float32(1.0 + multiplier)).astype(np.float32)
         spread = float(target[..., 0].var())
         explained = 1.0 - float((target[..., 0] - value[..., 0]).var()) / spread if spread > 0 else float("nan")
         scaled = torch.from_numpy(paid.reshape(-1, paid.shape[-1]))
@@ -329,6 +334,8 @@ class JointLearner:
         with torch.no_grad():
             reference = self.reference.get_distribution(observation).distribution
         now = self.policy.get_distribution(observation).distribution
+        assert isinstance(now, Distribution)
+        assert isinstance(reference, Distribution)
         divergence = torch.distributions.kl_divergence(now, reference).sum(dim=1).mean()
         found = torch.autograd.grad(weight * divergence, self.actor_parameters)
         for parameter, gradient in zip(self.actor_parameters, found, strict=True):

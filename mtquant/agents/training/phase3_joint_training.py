@@ -140,8 +140,9 @@ class Phase3JointTrainer:
                     persistence_of(self.spec.environment),
                 ),
                 weight_decay=0.0 if meta else phase.weight_decay,
-                anchored=phase.kl_anchor > 0.0,
             )
+            if phase.kl_anchor > 0.0:
+                learners[agent].anchor()
         return learners
 
     def _collect(
