@@ -69,12 +69,13 @@ class GameEngine:
         """Return `[N, d]` what `agent` sees now, having heard those who spoke in this bar."""
         return self.game.observe(agent, self.table)
 
+    def state(self) -> Array:
+        """Return `[N, s]` what a centralised critic sees; float32."""
+        return self.game.state(self.table)
+
     def say(self, agent: str, action: Array) -> None:
-        """Take the action `[N, a]` of `agent`, clipped to its bounds. NaN is an error."""
-        bounds = self.game.actions(agent)
-        if not np.isfinite(action).all():
-            raise FloatingPointError(f"Agent `{agent}` chose an action that is not finite.")
-        self.table.said[agent] = np.clip(np.asarray(action, dtype=np.float64), bounds.low, bounds.high)
+        """Take the action `[N, a]` of `agent`: clipped to its bounds, or an index; anything else is an error."""
+        self.table.said[agent] = self.game.actions(agent).take(agent, action)
 
     def advance(self) -> Outcome:
         """Play the bar with what was said; agents that stayed silent keep to what they last decided."""

@@ -27,6 +27,10 @@ class MultiAgentVecEnv:
         """Return `[N, d]` what `agent` sees, having heard those who spoke in this bar."""
         return self.engine.observe(agent)
 
+    def state(self) -> Array:
+        """Return `[N, s]` what a centralised critic sees."""
+        return self.engine.state()
+
     def say(self, agent: str, action: Array) -> None:
         """Take the action `[N, a]` of `agent`."""
         self.engine.say(agent, action)

@@ -1,0 +1,142 @@
+"""Training of several agents at once: MAPPO, its rollout workers, and the modes that name what is trained."""
+
+from collections.abc import Callable
+from typing import Any, Literal, Self
+
+from pydantic import Field, model_validator
+
+from mtquant.config.consistency import inconsistent
+from mtquant.config.phases import CurriculumSpec
+from mtquant.config.spec import Spec
+
+
+class TrainingConfig(Spec):
+    """What `PettingZooMAPPOTrainer` trains, how long and how.
+
+    The defaults are those of Yu et al. (2022) where they name one.
+    """
+
+    env_factory: Callable[..., Any] | None = Field(default=None, exclude=True, repr=False)
+    """Returns the environment: PettingZoo (AEC or Parallel), or anything with `batch(rows, rng)`."""
+    env_settings: dict[str, Any] = Field(default_factory=dict)
+    """Keyword arguments of `env_factory`; part of what decides whether a finished training is reused."""
+    num_episodes: int = Field(default=1000, ge=1)
+    """Episodes of experience over all rows; training ends with the rollout that completes them."""
+    total_steps: int | None = Field(default=None, ge=1)
+    """Steps of experience over all rows (one step: every agent acts once); counts instead of `num_episodes`."""
+    episode_length: int | None = Field(default=None, ge=1)
+    """Cuts episodes of PettingZoo environments at this many steps; none: they end where the environment says."""
+    restart_episodes: bool = False
+    """Begin every rollout with new episodes; for PettingZoo environments that seed and actions do not determine."""
+
+    algorithm: Literal["mappo", "ippo"] = "mappo"
+    """`mappo`: the critic sees the whole state; `ippo`: only what its agent sees."""
+    share_policy: bool = True
+    """Whether agents with equal spaces share one policy and one critic."""
+    agent_id: bool = True
+    """Whether agents that share are told which of them they are."""
+    central_state: Literal["observations", "environment"] = "observations"
+    """State of a PettingZoo environment for the critic: all observations, or what its `state` returns."""
+    reward_structure: Literal["individual", "cooperative", "competitive"] = "individual"
+    """`individual`: as paid; `cooperative`: everybody the mean; `competitive`: own less the mean of the others."""
+
+    n_envs: int = Field(default=32, ge=1)
+    """Rows stepped together."""
+    n_steps: int = Field(default=64, ge=1)
+    """Steps per row and rollout."""
+    rollout_shards: int = Field(default=1, ge=1)
+    """Parts of the rows that are played each by itself; results depend on it, and not on who plays them."""
+    learning_rate: float = Field(default=7e-4, gt=0)
+    """Step size of actors and critics."""
+    lr_actor: float | None = Field(default=None, gt=0)
+    """Step size of actors, where it is another."""
+    lr_critic: float | None = Field(default=None, gt=0)
+    """Step size of critics, where it is another."""
+    learning_rate_schedule: Literal["linear", "constant"] = "constant"
+    """`linear` falls to zero at the end of the training."""
+    batch_size: int | None = Field(default=None, ge=2)
+    """Samples per gradient step; none: the whole rollout, which suits MAPPO best."""
+    n_epochs: int = Field(default=10, ge=1)
+    """Passes over each rollout."""
+    gamma: float = Field(default=0.99, ge=0, le=1)
+    """Discount per step."""
+    gae_lambda: float = Field(default=0.95, ge=0, le=1)
+    """Lambda of generalised advantage estimation."""
+    clip_range: float = Field(default=0.2, gt=0)
+    """Clip of the probability ratio."""
+    value_clip_range: float | None = Field(default=0.2, gt=0)
+    """Clip of the change of a value, in deviations of the returns; none: no clip."""
+    huber_delta: float = Field(default=10.0, gt=0)
+    """Error of a value from which the loss is linear, in deviations of the returns."""
+    value_norm: bool = True
+    """Whether returns are normalised for the critic."""
+    value_norm_decay: float = Field(default=0.99999, gt=0, lt=1)
+    """Share of the running moments of returns that stays at an update."""
+    ent_coef: float = Field(default=0.01, ge=0)
+    """Weight of the entropy bonus."""
+    max_grad_norm: float = Field(default=10.0, gt=0)
+    """Largest gradient norm, of actors and of critics."""
+    target_kl: float | None = Field(default=None, gt=0)
+    """Divergence from the policy that played, from which no further pass is made; none: all passes."""
+    log_std_init: float = 0.0
+    """Log standard deviation of continuous actions at the start."""
+    actor_hidden: tuple[int, ...] = (64, 64)
+    """Widths of the actors' hidden layers."""
+    critic_hidden: tuple[int, ...] = (64, 64)
+    """Widths of the critics' hidden layers."""
+    curriculum: CurriculumSpec | None = None
+    """Scenarios by difficulty, for games over bars; none: the real task throughout."""
+
+    seed: int = Field(default=0, ge=0)
+    """Root of every random stream."""
+    device: str = "cpu"
+    """Where learning happens."""
+    checkpoint_seconds: float = Field(default=10.0, ge=0)
+    """Least time between two checkpoints."""
+
+    @model_validator(mode="after")
+    def _fits(self) -> Self:
+        if self.n_envs % self.rollout_shards:
+            raise inconsistent(
+                f"{self.n_envs} rows cannot be cut into {self.rollout_shards} equal shards.", "n_envs", "rollout_shards"
+            )
+        if any(width < 1 for width in (*self.actor_hidden, *self.critic_hidden)):
+            raise inconsistent("every layer needs at least one unit.", "actor_hidden", "critic_hidden")
+        return self
+
+    @property
+    def actor_rate(self) -> float:
+        """Step size of actors."""
+        return self.lr_actor or self.learning_rate
+
+    @property
+    def critic_rate(self) -> float:
+        """Step size of critics."""
+        return self.lr_critic or self.learning_rate
+
+
+class ParallelTrainingConfig(Spec):
+    """Rollout workers in processes of their own; how many there are changes no result."""
+
+    num_workers: int = Field(default=4, ge=1)
+    """Processes that play."""
+    episodes_per_worker: int = Field(default=250, ge=1)
+    """Together with `num_workers` the length of a training for which none is named."""
+    use_multiprocessing: bool = True
+    """Whether workers are processes; otherwise one process plays everything, with the same result."""
+    shards: int = Field(default=8, ge=1)
+    """Parts of the rows that are handed out; results depend on it, so it is not derived from `num_workers`."""
+    worker_timeout: float = Field(default=300.0, gt=0)
+    """Seconds after which a worker that has not delivered a rollout of one shard counts as hung."""
+    worker_retries: int = Field(default=3, ge=0)
+    """How often one shard of one rollout is tried again after a worker died or hung with it."""
+
+    @model_validator(mode="after")
+    def _every_worker_has_a_shard(self) -> Self:
+        if self.num_workers > self.shards:
+            raise inconsistent(
+                f"{self.num_workers} workers have only {self.shards} shards between them; raise `shards`.",
+                "num_workers",
+                "shards",
+            )
+        return self
