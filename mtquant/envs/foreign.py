@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 from gymnasium.spaces import Dict, flatdim
-from pettingzoo import AECEnv, ParallelEnv
+from pettingzoo import ParallelEnv
 
 from mtquant.envs.foreign_row import AECRow, Decoder, ForeignRow, ParallelRow, Word
 from mtquant.envs.spaces import AnyActions, ObservationLayout
@@ -29,19 +29,16 @@ class ForeignTeam(TeamEnv):
     """
 
     def __init__(
-        self,
-        copies: Sequence[Any],
-        rng: np.random.Generator,
-        *,
-        limit: int | None = None,
-        whole_state: bool = False,
+        self, copies: Sequence[Any], rng: np.random.Generator, *, limit: int | None = None, whole_state: bool = False
     ) -> None:
         first = copies[0]
         self.rng, self.rows, self.whole_state = rng, len(copies), whole_state
         self.simultaneous = isinstance(first, ParallelEnv)
         self.agents = tuple(first.possible_agents)
         spaces = [first.observation_space(name) for name in self.agents]
-        self._layouts = {n: ObservationLayout((("seen", flatdim(s)),)) for n, s in zip(self.agents, spaces, strict=True)}
+        self._layouts = {
+            n: ObservationLayout((("seen", flatdim(s)),)) for n, s in zip(self.agents, spaces, strict=True)
+        }
         self._decoders = [Decoder(name, first.action_space(name)) for name in self.agents]
         for name, space in zip(self.agents, spaces, strict=True):
             if isinstance(space, Dict) and MASK in space.spaces:

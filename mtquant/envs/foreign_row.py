@@ -1,4 +1,4 @@
-"""One copy of a PettingZoo environment, AEC or Parallel, behind one interface, with an episode that can be played again."""
+"""One copy of a PettingZoo environment, AEC or Parallel, whose episode can be played again."""
 
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
@@ -9,7 +9,7 @@ from gymnasium.spaces import Box, Discrete, MultiBinary, MultiDiscrete, Space, f
 
 from mtquant.envs.spaces import ActionMap, Choice, Choices
 from mtquant.errors import UsageError
-from mtquant.types import Array, Float32
+from mtquant.types import Array
 
 Word = tuple[int, Array]
 """Index of an agent and its action `[a]` as the network gave it."""
@@ -35,7 +35,8 @@ class Decoder:
             self.scaled = len(set(self.low)) > 1 or len(set(self.high)) > 1
             if self.scaled and not (np.isfinite(self.low).all() and np.isfinite(self.high).all()):
                 raise UsageError(
-                    f"Agent `{agent}` acts in {space}, whose bounds differ and are not all finite. Wrap the environment."
+                    f"Agent `{agent}` acts in {space}, with bounds that differ and are not all finite. Wrap the "
+                    "environment."
                 )
             bounds = (-1.0, 1.0) if self.scaled else (float(self.low[0]), float(self.high[0]))
             self.actions = ActionMap(len(self.low), *bounds)

@@ -10,7 +10,6 @@ from mtquant.envs.scenario import Scenario
 from mtquant.envs.spaces import AnyActions, Normaliser, ObservationLayout
 from mtquant.types import Array, Bool, Float, Float32
 
-
 UNCLIPPED = float(np.finfo(np.float32).max)
 """A clip that clips nothing, as JSON can hold it."""
 
@@ -86,10 +85,10 @@ class TeamEnv(ABC):
     def restart(self, done: Bool) -> None:
         """Start new episodes in the rows `done` [N]."""
 
-    def begin_scenario(self, scenario: Scenario) -> None:
-        """Play episodes that start from now on under `scenario`; only markets have scenarios."""
+    def begin_scenario(self, scenario: Scenario) -> None:  # noqa: B027 - only markets have scenarios
+        """Play episodes that start from now on under `scenario`."""
 
-    def close(self) -> None:
+    def close(self) -> None:  # noqa: B027 - rows of arrays hold nothing
         """Release what the rows hold."""
 
     @abstractmethod

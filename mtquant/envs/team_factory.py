@@ -14,12 +14,7 @@ from mtquant.errors import UsageError
 
 
 def team_of(
-    make: Callable[[], Any],
-    rows: int,
-    rng: np.random.Generator,
-    *,
-    limit: int | None = None,
-    whole_state: bool = False,
+    make: Callable[[], Any], rows: int, rng: np.random.Generator, *, limit: int | None = None, whole_state: bool = False
 ) -> TeamEnv:
     """Return `rows` rows of the environment that `make` returns.
 
@@ -38,6 +33,6 @@ def team_of(
     elif isinstance(env, AECEnv | ParallelEnv):
         return ForeignTeam([env, *(make() for _ in range(rows - 1))], rng, limit=limit, whole_state=whole_state)
     raise UsageError(
-        f"`env_factory` returned {type(env).__name__}, which is no environment that can be trained on: a PettingZoo "
-        "AECEnv or ParallelEnv is needed, or an object whose `batch(rows, rng)` returns a MultiAgentVecEnv or a TeamEnv."
+        f"`env_factory` returned {type(env).__name__}, on which nothing can be trained: a PettingZoo AECEnv or "
+        "ParallelEnv is needed, or an object whose `batch(rows, rng)` returns a MultiAgentVecEnv or a TeamEnv."
     )

@@ -1,4 +1,4 @@
-"""Cooperative navigation in numpy: N rows of `simple_spread_v3` (mpe2), which plays one row a few hundred steps a second.
+"""Cooperative navigation in numpy: N rows of `simple_spread_v3`, of which mpe2 plays a few hundred steps a second.
 
 Lowe et al. (2017). Three agents cover three landmarks and are punished for touching each other. Positions, rewards and
 observations are those of mpe2 to the last bit (`tests/gates/test_simple_spread.py`).

@@ -52,9 +52,7 @@ def ppo_losses(
     return PolicyLoss(surrogate(log_prob, old_log_prob, advantage, clip_range), -entropy.mean(), kl, share)
 
 
-def value_terms(
-    value: Tensor, old_value: Tensor, target: Tensor, clip_range: float | None, delta: float
-) -> Tensor:
+def value_terms(value: Tensor, old_value: Tensor, target: Tensor, clip_range: float | None, delta: float) -> Tensor:
     """Return `[B]` Huber losses of values; with `clip_range` the larger of those with and without clipped change.
 
     Schulman et al. (2017) clip the change of a value as that of a ratio; `delta` is where the loss turns linear.

@@ -31,8 +31,10 @@ def groups_of(env: TeamEnv, *, share: bool, identified: bool) -> tuple[Group, ..
     alike: dict[Any, list[str]] = {}
     for agent in env.agents:
         alike.setdefault((env.layout(agent), env.actions(agent)) if share else agent, []).append(agent)
-    names = [agents[0] if len(agents) == 1 else "shared" if len(alike) == 1 else f"shared-{agents[0]}"
-             for agents in alike.values()]
+    names = [
+        agents[0] if len(agents) == 1 else "shared" if len(alike) == 1 else f"shared-{agents[0]}"
+        for agents in alike.values()
+    ]
     return tuple(
         Group(name, tuple(agents), identified and len(agents) > 1)
         for name, agents in zip(names, alike.values(), strict=True)

@@ -48,11 +48,7 @@ class PettingZooParallelTrainer:
         trainer = PettingZooMAPPOTrainer(config, self.handle, rollouts=self._rollouts)
         found = trainer.train()
         replaced, played = (self.pool.replaced, self.pool.played) if self.pool else (0, [])
-        return found | {
-            "workers": self.config.num_workers,
-            "workers_replaced": replaced,
-            "shards_played": played,
-        }
+        return found | {"workers": self.config.num_workers, "workers_replaced": replaced, "shards_played": played}
 
     def _rollouts(self, config: TrainingConfig, streams: Streams) -> Rollouts:
         if not self.config.use_multiprocessing:

@@ -7,6 +7,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field
 from multiprocessing import Pipe
 from multiprocessing.connection import Connection, wait
@@ -135,9 +136,7 @@ class RolloutPool:
             return False
         return True
 
-    def _collect(
-        self, found: dict[int, tuple[Played, Parts]], waiting: list[int], failures: dict[int, int]
-    ) -> None:
+    def _collect(self, found: dict[int, tuple[Played, Parts]], waiting: list[int], failures: dict[int, int]) -> None:
         """Wait until something happens: an answer, an end, or a deadline."""
         busy = [worker for worker in self._workers if not worker.idle]
         left = min((worker.since + self.timeout - time.monotonic() for worker in busy), default=0.0)
@@ -206,11 +205,9 @@ class RolloutPool:
         )
         theirs.close()
         worker = _Worker(process, mine, time.monotonic())
-        try:
+        # a process that is dead already is found out by `_collect`
+        with suppress(OSError):
             mine.send_bytes(self._hello)
-        except OSError:
-            # it is dead already, which `_collect` finds out
-            pass
         return worker
 
     def state_dict(self) -> Parts:

@@ -1,10 +1,8 @@
 """The loop of multi-agent training: play, learn, record; continues exactly from its last checkpoint."""
 
 import math
-from collections.abc import Mapping
 from typing import Any
 
-import numpy as np
 import torch
 
 from mtquant.agents.bundle import PolicyBundle
