@@ -64,7 +64,7 @@ class TrainingConfig(Spec):
     """Lambda of generalised advantage estimation."""
     clip_range: float = Field(default=0.2, gt=0)
     """Clip of the probability ratio."""
-    value_clip_range: float | None = Field(default=0.2, gt=0)
+    value_clip_range: float | None = Field(default=None, gt=0)
     """Clip of the change of a value, in deviations of the returns; none: no clip."""
     huber_delta: float = Field(default=10.0, gt=0)
     """Error of a value from which the loss is linear, in deviations of the returns."""

@@ -14,12 +14,18 @@ from mtquant.errors import UsageError
 
 
 def team_of(
-    make: Callable[[], Any], rows: int, rng: np.random.Generator, *, limit: int | None = None, whole_state: bool = False
+    make: Callable[[], Any],
+    rows: int,
+    rng: np.random.Generator,
+    *,
+    limit: int | None = None,
+    whole_state: bool = False,
+    compare: bool = True,
 ) -> TeamEnv:
     """Return `rows` rows of the environment that `make` returns.
 
     One that has `batch(rows, rng)` brings its own rows, stepped together; of other PettingZoo environments there is a
-    copy per row, to which `limit` and `whole_state` apply (`ForeignTeam`). Raises `UsageError` for anything else.
+    copy per row, to which the options apply (`ForeignTeam`). Raises `UsageError` for anything else.
     """
     env = make()
     batch = getattr(env, "batch", None)
@@ -31,7 +37,8 @@ def team_of(
             rows_together.reset()
             return rows_together
     elif isinstance(env, AECEnv | ParallelEnv):
-        return ForeignTeam([env, *(make() for _ in range(rows - 1))], rng, limit=limit, whole_state=whole_state)
+        copies = [env, *(make() for _ in range(rows - 1))]
+        return ForeignTeam(copies, rng, limit=limit, whole_state=whole_state, compare=compare)
     raise UsageError(
         f"`env_factory` returned {type(env).__name__}, on which nothing can be trained: a PettingZoo AECEnv or "
         "ParallelEnv is needed, or an object whose `batch(rows, rng)` returns a MultiAgentVecEnv or a TeamEnv."

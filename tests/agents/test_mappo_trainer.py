@@ -174,10 +174,10 @@ def test_bundles_act_as_the_policy_that_was_trained(name, share, tmp_path):
         space = bundle.actions.space()
         expected = np.clip(best, space.low, space.high) if hasattr(space, "low") else best
         np.testing.assert_array_equal(said, expected)
-        group = "shared" if share and len(bundle.identity) else None
-        if group is not None:
-            name_of = f"{group}.policy.action_net.weight"
-            np.testing.assert_array_equal(snapshot.arrays[name_of], bundle.policy.action_net.weight.detach().numpy())
+        names = {name.split(".policy.")[0] for name in snapshot.arrays if ".policy." in name}
+        (own,) = {bundle.agent, "shared", f"shared-{bundle.provenance['group'][0]}"} & names
+        learned = snapshot.arrays[f"{own}.policy.action_net.weight"]
+        np.testing.assert_array_equal(learned, bundle.policy.action_net.weight.detach().numpy())
 
 
 def test_evaluation_plays_whole_episodes_and_repeats_itself():

@@ -92,7 +92,7 @@ def test_advantages_of_turns_are_those_of_the_turns_alone(seed, gamma, lam, ofte
         places = np.flatnonzero(turn[:, row])
         # a stream that ended without a turn in its last step ended with the turn before
         paid, over = [], []
-        for place, after in zip(places, [*places[1:], STEPS], strict=True):
+        for place, after in zip(places, [*places[1:], STEPS], strict=len(places) > 0):
             gap = np.arange(place, after)
             ended = np.flatnonzero(ends[gap, row])
             paid.append(reward[gap[: ended[0] + 1] if len(ended) else gap, row].sum())

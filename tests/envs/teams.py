@@ -47,6 +47,12 @@ class Duel(AECEnv):
         self.infos = {agent: {} for agent in self.agents}
         self.agent_selection = self.agents[0]
 
+    def render(self) -> None:
+        """Nothing is drawn."""
+
+    def close(self) -> None:
+        """Nothing to release."""
+
     def step(self, action: Any) -> None:
         agent = self.agent_selection
         if self.terminations[agent] or self.truncations[agent]:

@@ -48,6 +48,7 @@ def make_team(config: TrainingConfig, rows: int, rng: np.random.Generator) -> Te
         rng,
         limit=config.episode_length,
         whole_state=config.central_state == "environment",
+        compare=not config.restart_episodes,
     )
 
 
