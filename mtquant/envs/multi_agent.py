@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from typing import Any
 
-from mtquant.envs.engine import GameEngine, Outcome
+from mtquant.envs.engine import Engine, Outcome
 from mtquant.types import Array, Bool
 
 
@@ -14,7 +14,7 @@ class MultiAgentVecEnv:
     actions at once. Rows whose episode ended show its last observations until `restart`.
     """
 
-    def __init__(self, engine: GameEngine) -> None:
+    def __init__(self, engine: Engine) -> None:
         self.engine = engine
         self.agents = engine.game.agents
         self.rows = engine.rows
@@ -26,6 +26,10 @@ class MultiAgentVecEnv:
     def observe(self, agent: str) -> Array:
         """Return `[N, d]` what `agent` sees, having heard those who spoke in this bar."""
         return self.engine.observe(agent)
+
+    def state(self) -> Array:
+        """Return `[N, s]` what a centralised critic sees."""
+        return self.engine.state()
 
     def say(self, agent: str, action: Array) -> None:
         """Take the action `[N, a]` of `agent`."""

@@ -11,7 +11,6 @@ from mtquant.config.agents import PipelineSpec, RewardSpec
 from mtquant.data.dataset import Dataset
 from mtquant.data.splits import Split
 from mtquant.envs.aec import MarketAECEnv
-from mtquant.envs.engine import GameEngine
 from mtquant.envs.game import MarketGame, Table
 from mtquant.envs.meta_view import PROFIT_DECAY, MetaView
 from mtquant.envs.multi_agent import MultiAgentVecEnv
@@ -207,4 +206,4 @@ class JointTrainingEnv(MarketAECEnv):
 
     def batch(self, rows: int, rng: np.random.Generator) -> MultiAgentVecEnv:
         """Return N rows of the same game."""
-        return MultiAgentVecEnv(GameEngine(self.joint_game, self.row.split, rows, rng))
+        return MultiAgentVecEnv(self.row.make(rows, rng))
