@@ -11,13 +11,11 @@ from mtquant.config.consistency import inconsistent
 from mtquant.config.market_games import AccountSpec
 from mtquant.config.spec import Spec
 
-METRICS = 10
-
 
 class RiskEnvironmentSpec(AccountSpec):
     """Episodes and measures of the risk game."""
 
-    observation_space: Literal[10] = METRICS
+    observation_space: Literal[10] = 10
     """Portfolio metrics that every agent sees."""
     max_episode_steps: int = Field(default=500, ge=1)
     """Bars per episode; shorter where a history is shorter."""
@@ -207,14 +205,15 @@ class SlippageStopSpec(Spec):
     """The agent that stops a slice whose impact is too large."""
 
     execution_slippage_tolerance: float = Field(default=0.001, gt=0)
-    """Impact of a slice, as a share of the price, that it accepts at its middle."""
+    """Impact of a slice, as a share of the price, that it accepts at 0; a quarter of it at -1, four times it at 1."""
 
 
 class ExecutionMonitorSpec(Spec):
     """The agent that limits the risk of what is left."""
 
     execution_risk_limit: float = Field(default=0.02, gt=0)
-    """Standard deviation of the worth of what is left, per share of the order, that it accepts at its middle."""
+    """Standard deviation of the worth of what is left, per share ordered, that it accepts at 0; none at -1, twice
+    at 1."""
 
 
 class UrgencySpec(Spec):
@@ -228,7 +227,7 @@ class RoutingSpec(Spec):
     """The agent that splits slices over venues."""
 
     venue_selection_algorithm: Literal["smart_routing", "proportional"] = "smart_routing"
-    """`smart_routing`: the agent's split tilts the optimal one; `proportional`: it tilts shares of depth."""
+    """`smart_routing`: the agent's word is the split; `proportional`: it tilts a split in proportion to depth."""
     market_impact_model: Literal["almgren_chriss"] = "almgren_chriss"
     """Impact of trades."""
 

@@ -52,5 +52,5 @@ def draw(name: str, frames: Sequence[Frame]) -> NDArray[np.uint8]:
         bottom.legend(fontsize="x-small", loc="upper left")
     bottom.set_ylabel("reward, sum")
     bottom.set_xlabel("bar")
-    canvas.draw()
-    return np.asarray(canvas.buffer_rgba())[:, :, :3].copy()
+    canvas.draw()  # type: ignore[no-untyped-call]
+    return np.asarray(canvas.buffer_rgba())[:, :, :3].copy()  # type: ignore[no-untyped-call]

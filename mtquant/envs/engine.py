@@ -48,6 +48,7 @@ class Engine(Protocol):
 
     rows: int
     rng: np.random.Generator
+    scenario: Scenario
 
     @property
     def game(self) -> Rules:

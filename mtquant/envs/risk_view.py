@@ -75,7 +75,7 @@ class RiskView:
         return out
 
     def _kelly(self, dataset: Dataset, eps: Float) -> Float:
-        """Return `[T]` the size that fractional Kelly asks for: a share of mean over variance of the equal portfolio."""
+        """Return `[T]` the size that fractional Kelly asks for: mean over variance of the equal portfolio, in part."""
         market, sizing = dataset.market, self.settings.agents.position_sizing
         unit = self.exposures(self.equal[None], np.ones(1))[0]
         earned = eps @ unit

@@ -1,13 +1,14 @@
 """What the documented environments share: settings, bars, switches, and the batch that they are trained on."""
 
+from abc import ABC, abstractmethod
 from functools import partial
-from typing import Any, ClassVar, Protocol
+from typing import Any
 
 import numpy as np
 
 from mtquant.config.games import Config, GamesSpec, read_games
-from mtquant.data.splits import Split
 from mtquant.envs.aec import EngineAECEnv, EngineParallelEnv, MakeEngine, OneRow, market_engine
+from mtquant.envs.engine import Engine
 from mtquant.envs.game import MarketGame, Table
 from mtquant.envs.ground import Bars
 from mtquant.envs.multi_agent import MultiAgentVecEnv
@@ -15,13 +16,7 @@ from mtquant.envs.watch import Switches
 from mtquant.errors import UsageError
 
 
-class MakeGame(Protocol):
-    """Builds the game of an environment."""
-
-    def __call__(self, spec: GamesSpec, bars: Bars, seed: int, max_cycles: int | None, /) -> MarketGame: ...
-
-
-class GameView:
+class GameView(ABC):
     """One row of a documented game and the methods that the documents give its environment.
 
     config: mapping or YAML file in the documents' spelling (`read_games`). bars: see `ground.Bars`. split: part of the
@@ -30,7 +25,6 @@ class GameView:
     """
 
     row: OneRow
-    make_game: ClassVar[MakeGame]
 
     def __init__(
         self,
@@ -46,16 +40,15 @@ class GameView:
         if max_cycles is not None and max_cycles < 1:
             raise UsageError(f"`max_cycles` is {max_cycles}; an episode has at least one step.")
         self.config = spec
-        make = self._engines(spec, bars, split, seed, max_cycles)
+        make = self.engines(spec, bars, split, seed, max_cycles)
         # the environment beside this class in the bases of `DocumentedAEC` and `DocumentedParallel`
         super().__init__(make, seed, switches=Switches.of(spec), render_mode=render_mode, strict=True)  # type: ignore[call-arg]
 
-    def _engines(self, spec: GamesSpec, bars: Bars, split: str, seed: int, max_cycles: int | None) -> MakeEngine:
-        game = type(self).make_game(spec, bars, seed, max_cycles)
-        chosen: Split = game.dataset.splits[split]
-        return partial(market_engine, game, chosen)
+    @abstractmethod
+    def engines(self, spec: GamesSpec, bars: Bars, split: str, seed: int, max_cycles: int | None) -> MakeEngine:
+        """Return what makes engines of this game: rows and random numbers to an engine."""
 
-    def batch(self, rows: int, rng: np.random.Generator) -> MultiAgentVecEnv:
+    def batch(self, rows: int, rng: np.random.Generator) -> MultiAgentVecEnv[Engine]:
         """Return N rows of the same game: what is trained on."""
         return MultiAgentVecEnv(self.row.make(rows, rng))
 
@@ -63,6 +56,11 @@ class GameView:
     def _table(self) -> Table:
         table: Table = self.row.engine.table  # type: ignore[attr-defined]
         return table
+
+
+def engines_of(game: MarketGame, split: str) -> MakeEngine:
+    """Return what makes engines of a game over bars on one part of them."""
+    return partial(market_engine, game, game.dataset.splits[split])
 
 
 class DocumentedAEC(GameView, EngineAECEnv):

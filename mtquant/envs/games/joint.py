@@ -11,6 +11,7 @@ from mtquant.config.agents import PipelineSpec, RewardSpec
 from mtquant.data.dataset import Dataset
 from mtquant.data.splits import Split
 from mtquant.envs.aec import MarketAECEnv
+from mtquant.envs.engine import GameEngine
 from mtquant.envs.game import MarketGame, Table
 from mtquant.envs.meta_view import PROFIT_DECAY, MetaView
 from mtquant.envs.multi_agent import MultiAgentVecEnv
@@ -202,8 +203,8 @@ class JointTrainingEnv(MarketAECEnv):
     ) -> None:
         game = JointGame(dataset, spec, context=context, joint=True, reward=spec.phase3.reward)
         super().__init__(game, split, seed)
-        self.joint_game = game
+        self.joint_game, self.split = game, split
 
     def batch(self, rows: int, rng: np.random.Generator) -> MultiAgentVecEnv:
         """Return N rows of the same game."""
-        return MultiAgentVecEnv(self.row.make(rows, rng))
+        return MultiAgentVecEnv(GameEngine(self.joint_game, self.split, rows, rng))

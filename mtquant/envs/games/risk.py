@@ -8,14 +8,15 @@ import numpy as np
 from pettingzoo.utils.wrappers import OrderEnforcingWrapper
 from scipy.stats import norm
 
-from mtquant.config.desk_games import METRICS, RiskManagementSpec
+from mtquant.config.desk_games import RiskManagementSpec
 from mtquant.config.games import Config, GamesSpec
 from mtquant.config.risk import LimitsSpec
 from mtquant.context import Streams
 from mtquant.data.features import build_dataset
 from mtquant.data.market import Market
+from mtquant.envs.aec import MakeEngine
 from mtquant.envs.game import PARTS, MarketGame, Table
-from mtquant.envs.games.documented import DocumentedAEC, DocumentedParallel, GameView
+from mtquant.envs.games.documented import DocumentedAEC, DocumentedParallel, GameView, engines_of
 from mtquant.envs.ground import DEFAULT_SYMBOLS, FEATURES, Bars, Ground, ground_of, settings
 from mtquant.envs.rewards import outcome_of
 from mtquant.envs.risk_view import RiskView
@@ -116,7 +117,8 @@ class RiskGame(MarketGame):
             levels[:, 2],
             levels[:, 3],
         ]
-        return np.clip(np.stack(metrics, axis=1), -10.0, 10.0).astype(np.float32)
+        seen: Array = np.clip(np.stack(metrics, axis=1), -10.0, 10.0).astype(np.float32)
+        return seen
 
     def alarm(self, table: Table) -> Bool:
         """Return `[N]` whether an emergency is on: of the market, or of the value at risk of what is held."""
@@ -241,12 +243,11 @@ def risk_ground(
 class _Methods(GameView):
     """What the documents ask of the risk environment."""
 
-    @staticmethod
-    def make_game(spec: GamesSpec, bars: Bars, seed: int, max_cycles: int | None, /) -> RiskGame:
-        """Return the game of a configuration."""
+    def engines(self, spec: GamesSpec, bars: Bars, split: str, seed: int, max_cycles: int | None) -> MakeEngine:
+        """Return what makes engines of the configured game."""
         chosen = spec.risk_management
         steps = max_cycles or chosen.environment.max_episode_steps
-        return RiskGame(risk_ground(bars, chosen, steps, seed), chosen, steps)
+        return engines_of(RiskGame(risk_ground(bars, chosen, steps, seed), chosen, steps), split)
 
     @property
     def _game(self) -> RiskGame:
@@ -294,7 +295,12 @@ class _Methods(GameView):
                 monitor.correlation_shock_threshold,
                 "rise of the mean correlation",
             ),
-            ("volatility_shock", float(view.volatility_ratio[t]), monitor.volatility_shock, "volatility over the usual"),
+            (
+                "volatility_shock",
+                float(view.volatility_ratio[t]),
+                monitor.volatility_shock,
+                "volatility over the usual",
+            ),
         )
         return [
             {

@@ -8,8 +8,9 @@ from pettingzoo.utils.wrappers import OrderEnforcingWrapper
 
 from mtquant.config.games import Config, GamesSpec
 from mtquant.config.market_games import StrategicSpec
+from mtquant.envs.aec import MakeEngine
 from mtquant.envs.game import Table
-from mtquant.envs.games.documented import DocumentedAEC, DocumentedParallel, GameView, named
+from mtquant.envs.games.documented import DocumentedAEC, DocumentedParallel, GameView, engines_of, named
 from mtquant.envs.games.window_game import WindowGame
 from mtquant.envs.ground import Bars, Ground, ground_of
 from mtquant.envs.rewards import outcome_of
@@ -43,10 +44,10 @@ class StrategicGame(WindowGame):
     parts = ("profit", "synergy", "drawdown", "sharpe")
 
     def __init__(self, ground: Ground, settings: StrategicSpec, steps: int) -> None:
-        super().__init__(ground, settings.environment, steps)
-        self.settings = settings
         expert = {name: getattr(settings.agents, name) for name in EXPERTS}
-        self.columns = {name: expert[name].observation_columns for name in EXPERTS}
+        columns = {name: expert[name].observation_columns for name in EXPERTS}
+        super().__init__(ground, settings.environment, steps, columns)
+        self.settings = settings
         weight = np.array([expert[name].expertise_weight for name in EXPERTS])
         self.weight = weight / weight.sum()
 
@@ -126,12 +127,12 @@ def _called(value: float, names: Sequence[str]) -> str:
 class _Methods(GameView):
     """What the documents ask of the strategic environment."""
 
-    @staticmethod
-    def make_game(spec: GamesSpec, bars: Bars, seed: int, max_cycles: int | None, /) -> StrategicGame:
-        """Return the game of a configuration."""
-        settings = spec.strategic_marl
-        steps = max_cycles or settings.environment.max_episode_steps
-        return StrategicGame(ground_of(bars, settings.environment, steps, seed=seed), settings, steps)
+    def engines(self, spec: GamesSpec, bars: Bars, split: str, seed: int, max_cycles: int | None) -> MakeEngine:
+        """Return what makes engines of the configured game."""
+        chosen = spec.strategic_marl
+        steps = max_cycles or chosen.environment.max_episode_steps
+        ground = ground_of(bars, chosen.environment, steps, seed=seed)
+        return engines_of(StrategicGame(ground, chosen, steps), split)
 
     @property
     def _game(self) -> StrategicGame:

@@ -21,8 +21,9 @@ from mtquant.data.patterns import (
     trend_strength,
 )
 from mtquant.data.timeframes import length
+from mtquant.envs.aec import MakeEngine
 from mtquant.envs.game import Table
-from mtquant.envs.games.documented import DocumentedAEC, DocumentedParallel, GameView
+from mtquant.envs.games.documented import DocumentedAEC, DocumentedParallel, GameView, engines_of
 from mtquant.envs.games.strategic import DIRECTIONS
 from mtquant.envs.games.window_game import WindowGame
 from mtquant.envs.ground import Bars, Ground, ground_of
@@ -57,9 +58,9 @@ class TacticalGame(WindowGame):
 
     def __init__(self, ground: Ground, settings: TacticalSpec, steps: int) -> None:
         agents = settings.agents
-        super().__init__(ground, settings.environment, steps, _own_columns(settings))
+        columns = {name: getattr(agents, name).observation_columns for name in TACTICIANS}
+        super().__init__(ground, settings.environment, steps, columns, _own_columns(settings))
         self.settings = settings
-        self.columns = {name: getattr(agents, name).observation_columns for name in TACTICIANS}
         bar_seconds = length(self.dataset.market.timeframe) / SECOND
         self.latency_risk = float(np.sqrt(agents.entry_opt_agent.timing_precision / bar_seconds))
 
@@ -99,7 +100,8 @@ class TacticalGame(WindowGame):
             # the middle one of three, exactly
             out: Float = np.sort(votes, axis=1)[:, votes.shape[1] // 2]
             return out
-        return votes.sum(axis=1) / votes.shape[1]
+        mean: Float = votes.sum(axis=1) / votes.shape[1]
+        return mean
 
     def decode(self, table: Table) -> Float:
         """Return the exposure after one partial adjustment towards the decision."""
@@ -194,12 +196,12 @@ def _told(kind: str, gaps: Gaps, threshold: float) -> dict[str, Any]:
 class _Methods(GameView):
     """What the documents ask of the tactical environment."""
 
-    @staticmethod
-    def make_game(spec: GamesSpec, bars: Bars, seed: int, max_cycles: int | None, /) -> TacticalGame:
-        """Return the game of a configuration."""
-        settings = spec.tactical_marl
-        steps = max_cycles or settings.environment.max_episode_steps
-        return TacticalGame(ground_of(bars, settings.environment, steps, seed=seed), settings, steps)
+    def engines(self, spec: GamesSpec, bars: Bars, split: str, seed: int, max_cycles: int | None) -> MakeEngine:
+        """Return what makes engines of the configured game."""
+        chosen = spec.tactical_marl
+        steps = max_cycles or chosen.environment.max_episode_steps
+        ground = ground_of(bars, chosen.environment, steps, seed=seed)
+        return engines_of(TacticalGame(ground, chosen, steps), split)
 
     @property
     def _game(self) -> TacticalGame:

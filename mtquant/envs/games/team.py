@@ -7,8 +7,9 @@ from pettingzoo.utils.wrappers import OrderEnforcingWrapper
 
 from mtquant.config.games import Config, GamesSpec
 from mtquant.config.market_games import TeamSpec
+from mtquant.envs.aec import MakeEngine
 from mtquant.envs.game import Table
-from mtquant.envs.games.documented import DocumentedAEC, DocumentedParallel, GameView
+from mtquant.envs.games.documented import DocumentedAEC, DocumentedParallel, GameView, engines_of
 from mtquant.envs.games.window_game import WindowGame
 from mtquant.envs.ground import Bars, Ground, ground_of
 from mtquant.envs.rewards import outcome_of
@@ -59,11 +60,10 @@ class TeamGame(WindowGame):
     parts = ("profit",)
 
     def __init__(self, ground: Ground, settings: TeamSpec, team: Team, steps: int) -> None:
-        super().__init__(ground, settings, steps)
-        self.settings = settings
         self.agents, self.choices = ROSTERS[team]
+        super().__init__(ground, settings, steps, dict.fromkeys(self.agents, range(len(settings.columns))))
+        self.settings = settings
         self.name = f"{team}_team_v1"
-        self.columns = dict.fromkeys(self.agents, range(len(settings.columns)))
         small, large, factor = settings.small_step, settings.large_step, settings.risk_step
         count = len(self.choices)
         self.step = np.array([0.0, small, large, -small, -large, 0.0, 0.0])[:count]
@@ -114,12 +114,11 @@ class TeamGame(WindowGame):
 class _Methods(GameView):
     team: ClassVar[Team]
 
-    @classmethod
-    def make_game(cls, spec: GamesSpec, bars: Bars, seed: int, max_cycles: int | None, /) -> TeamGame:
-        """Return the game of a configuration."""
-        settings: TeamSpec = getattr(spec, cls.team)
+    def engines(self, spec: GamesSpec, bars: Bars, split: str, seed: int, max_cycles: int | None) -> MakeEngine:
+        """Return what makes engines of the configured team."""
+        settings: TeamSpec = getattr(spec, self.team)
         steps = max_cycles or settings.episode_length
-        return TeamGame(ground_of(bars, settings, steps, seed=seed), settings, cls.team, steps)
+        return engines_of(TeamGame(ground_of(bars, settings, steps, seed=seed), settings, self.team, steps), split)
 
 
 class TacticalTeamEnv(_Methods, DocumentedAEC):

@@ -11,6 +11,7 @@ from mtquant.envs.game import PARTS, MarketGame, Table
 from mtquant.envs.ground import Ground
 from mtquant.envs.spaces import ObservationLayout
 from mtquant.envs.track import drawdown_growth, fresh_track
+from mtquant.errors import ConfigError
 from mtquant.sim.kernel import StepResult
 from mtquant.types import Array, Bool, Float, Float32, Int
 
@@ -21,13 +22,26 @@ DRAWDOWN_SCALE = 10.0
 class WindowGame(MarketGame):
     """One instrument per row; observations are windows of the last bars."""
 
-    columns: Mapping[str, Sequence[int]]
-    """Columns that each agent sees."""
-
     def __init__(
-        self, ground: Ground, world: WindowSpec, steps: int, own: Mapping[str, Indicator] | None = None
+        self,
+        ground: Ground,
+        world: WindowSpec,
+        steps: int,
+        columns: Mapping[str, Sequence[int]],
+        own: Mapping[str, Indicator] | None = None,
     ) -> None:
+        self.columns = columns
         super().__init__(*ground)
+        if self.spec.environment.warmup_steps < world.matrix_shape[0] - 1:
+            raise ConfigError(
+                f"A window of {world.matrix_shape[0]} bars needs as many before the first decision; "
+                f"`environment.warmup_steps` is {self.spec.environment.warmup_steps}."
+            )
+        wrong = [c for columns in self.columns.values() for c in columns if not 0 <= c < len(world.columns)]
+        if wrong:
+            raise ConfigError(
+                f"`observation_columns` names {wrong}; the matrix has columns 0 to {len(world.columns) - 1}."
+            )
         self.world, self.steps = world, steps
         table = column_table(self.dataset, world.columns, own)
         self.window = Window(table, world.columns, world.matrix_shape[0], world.observation_noise)
