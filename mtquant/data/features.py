@@ -182,7 +182,7 @@ def _feature_table(market: Market, eps: Float, spec: FeatureSpec, shown: Shown) 
         for lag in range(spec.return_lags):
             block[lag:, :, column] = moves[: len(moves) - lag]
             column += 1
-        _fill_indicators(block[:, :, column : column + len(chosen)], market, start, stop, tuple(chosen.values()))
+        fill_indicators(block[:, :, column : column + len(chosen)], market, start, stop, tuple(chosen.values()))
     column = len(spec.return_half_lives) + spec.return_lags + len(chosen)
     if spec.sessions:
         table[:, :, column : column + len(SESSION_NAMES)] = session_features(market.time)[:, None, :]
@@ -192,7 +192,7 @@ def _feature_table(market: Market, eps: Float, spec: FeatureSpec, shown: Shown) 
     return table, tuple(names)
 
 
-def _fill_indicators(
+def fill_indicators(
     block: Float32, market: Market, start: int, stop: int, functions: Sequence[Callable[[Float], Float]]
 ) -> None:
     """Fill `[n, K, I]`: indicators see tradable bars only and hold their value while there is no bar."""

@@ -1,13 +1,14 @@
 """`GameEngine`: one game at one simulator, with its episodes. Every view is a thin layer over it."""
 
 from collections.abc import Mapping
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, Protocol
 
 import numpy as np
 
 from mtquant.data.splits import Split
-from mtquant.envs.game import MarketGame, Table
+from mtquant.envs.game import PARTS, MarketGame, Table
 from mtquant.envs.scenario import EpisodeSchedule, Scenario
+from mtquant.envs.spaces import Actions, ObservationLayout
 from mtquant.sim.kernel import StepResult
 from mtquant.sim.simulator import Episode, MarketSim
 from mtquant.types import ActFn, Array, Bool, Float
@@ -22,6 +23,66 @@ class Outcome(NamedTuple):
     """[N] the episode ended with this bar."""
     terminated: Bool
     """[N] it ended because the account was ruined; otherwise it was cut (truncated)."""
+
+
+class Rules(Protocol):
+    """What a view has to know of a game."""
+
+    @property
+    def name(self) -> str:
+        """Name with version."""
+
+    @property
+    def agents(self) -> tuple[str, ...]:
+        """Speaking order."""
+
+    def layout(self, agent: str) -> ObservationLayout:
+        """Return what `agent` sees."""
+
+    def actions(self, agent: str) -> Actions:
+        """Return what `agent` may choose."""
+
+
+class Engine(Protocol):
+    """N rows of one game, as every view plays it. `GameEngine` is the one over bars."""
+
+    rows: int
+    rng: np.random.Generator
+    scenario: Scenario
+
+    @property
+    def game(self) -> Rules:
+        """The rules."""
+
+    def begin(self, *, stagger: bool) -> None:
+        """Start an episode in every row."""
+
+    def restart(self, rows: Bool) -> None:
+        """Start new episodes in `rows` [N]."""
+
+    def observe(self, agent: str) -> Array:
+        """Return `[N, d]`."""
+
+    def say(self, agent: str, action: Array) -> None:
+        """Take the action `[N, a]` of `agent`."""
+
+    def advance(self) -> Outcome:
+        """Play the bar."""
+
+    def play(self, actions: Mapping[str, Array]) -> Outcome:
+        """Say `actions` in speaking order and advance."""
+
+    def state(self) -> Array:
+        """Return `[N, s]` what a centralised critic sees."""
+
+    def parts(self) -> dict[str, Float]:
+        """Return `[N]` each part of the last reward by name, where the game keeps them."""
+
+    def state_dict(self) -> tuple[dict[str, Array], dict[str, Any]]:
+        """Return arrays and JSON values that `load_state_dict` continues from exactly."""
+
+    def load_state_dict(self, arrays: Mapping[str, Array], values: Mapping[str, Any]) -> None:
+        """Continue from `state_dict`."""
 
 
 class GameEngine:
@@ -72,6 +133,11 @@ class GameEngine:
     def state(self) -> Array:
         """Return `[N, s]` what a centralised critic sees; float32."""
         return self.game.state(self.table)
+
+    def parts(self) -> dict[str, Float]:
+        """Return `[N]` each part of the last reward by name; empty where the game keeps none."""
+        kept = self.table.memory.get(PARTS)
+        return {} if kept is None else dict(zip(self.game.parts, kept.T, strict=True))
 
     def say(self, agent: str, action: Array) -> None:
         """Take the action `[N, a]` of `agent`: clipped to its bounds, or an index; anything else is an error."""

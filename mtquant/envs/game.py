@@ -12,6 +12,9 @@ from mtquant.sim.kernel import StepResult
 from mtquant.sim.simulator import MarketSim
 from mtquant.types import Array, Bool, Float, Int
 
+PARTS = "parts"
+"""Name of the memory that holds the parts of the last reward, `[N, P]`."""
+
 
 @dataclass
 class Table:
@@ -37,6 +40,8 @@ class MarketGame(ABC):
     decision_bars = 1
     """Episodes have a multiple of this many bars."""
     name = "game_v0"
+    parts: tuple[str, ...] = ()
+    """Names of the parts of the reward that the game keeps in its memory `parts`."""
 
     def __init__(self, dataset: Dataset, spec: PipelineSpec) -> None:
         self.dataset = dataset

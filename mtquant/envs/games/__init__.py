@@ -1,7 +1,19 @@
-"""The registry of games."""
+"""The registry of games over bars."""
 
 from mtquant.envs.games.joint import JointGame
 from mtquant.envs.games.portfolio import PortfolioGame
+from mtquant.envs.games.risk import RiskGame
 from mtquant.envs.games.specialist import SpecialistGame
+from mtquant.envs.games.strategic import StrategicGame
+from mtquant.envs.games.tactical import TacticalGame
+from mtquant.envs.games.team import TeamGame
 
-GAMES = {"specialist": SpecialistGame, "joint": JointGame, "portfolio": PortfolioGame}
+GAMES = {
+    "specialist": SpecialistGame,
+    "joint": JointGame,
+    "portfolio": PortfolioGame,
+    "strategic": StrategicGame,
+    "tactical": TacticalGame,
+    "risk": RiskGame,
+    "team": TeamGame,
+}
