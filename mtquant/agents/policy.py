@@ -5,7 +5,7 @@ from typing import Any
 
 import numpy as np
 import torch
-from gymnasium.spaces import Box, Discrete, Space
+from gymnasium.spaces import Box, Discrete, MultiDiscrete, Space
 from stable_baselines3.common.policies import ActorCriticPolicy
 from stable_baselines3.common.torch_layers import BaseFeaturesExtractor
 from torch import Tensor, nn
@@ -85,8 +85,10 @@ class Actor(nn.Module):
         self.counts: list[int] = []
         if isinstance(space, Box):
             self.low, self.high = float(space.low.min()), float(space.high.max())
-        else:
-            self.counts = [int(space.n)] if isinstance(space, Discrete) else [int(n) for n in space.nvec]
+        elif isinstance(space, Discrete):
+            self.counts = [int(space.n)]
+        elif isinstance(space, MultiDiscrete):
+            self.counts = [int(n) for n in space.nvec]
 
     def forward(self, observation: Tensor) -> Tensor:
         """Return `[N, a]` of observations `[N, d]`: the clipped mean, or the indices of the likeliest choices."""

@@ -1,6 +1,7 @@
 """Training of several agents at once: MAPPO, its rollout workers, and the modes that name what is trained."""
 
 from collections.abc import Callable
+from enum import StrEnum
 from typing import Any, Literal, Self
 
 from pydantic import Field, model_validator
@@ -140,3 +141,67 @@ class ParallelTrainingConfig(Spec):
                 "shards",
             )
         return self
+
+
+class TrainingMode(StrEnum):
+    """Which environment is trained on; `mixed` is each of the four in turn."""
+
+    STRATEGIC = "strategic"
+    TACTICAL = "tactical"
+    RISK = "risk"
+    EXECUTION = "execution"
+    TACTICAL_TEAM = "tactical-team"
+    STRATEGIC_TEAM = "strategic-team"
+    MIXED = "mixed"
+
+    @property
+    def parts(self) -> tuple["TrainingMode", ...]:
+        """The environments that this stands for."""
+        four = (TrainingMode.STRATEGIC, TrainingMode.TACTICAL, TrainingMode.RISK, TrainingMode.EXECUTION)
+        return four if self is TrainingMode.MIXED else (self,)
+
+
+class UnifiedTrainingConfig(Spec):
+    """What `UnifiedPettingZooTrainer` does: an environment by name, and what is done around its training."""
+
+    training_mode: TrainingMode = TrainingMode.TACTICAL
+    """Environment."""
+    total_episodes: int | None = Field(default=None, ge=1)
+    """Episodes of experience over all rows; none: as `training` says, or the team's own `num_episodes`."""
+    environment: dict[str, Any] = Field(default_factory=dict)
+    """Keyword arguments of every environment: `config` (settings, reward weights among them), `bars`, `max_cycles`."""
+    training: TrainingConfig = TrainingConfig(n_envs=64, n_steps=64)
+    """How it is learned."""
+    enable_curriculum_learning: bool = False
+    """Whether episodes get harder as training goes on, where the environment has scenarios."""
+    curriculum: CurriculumSpec = CurriculumSpec()
+    """The scenarios."""
+    enable_hyperparameter_optimization: bool = False
+    """Whether short trainings with each of `search_rates` come first; the best on the validation split is kept."""
+    search_rates: tuple[float, ...] = (2e-4, 7e-4, 2e-3)
+    """Step sizes to try."""
+    search_share: float = Field(default=0.1, gt=0, le=1)
+    """Length of a short training, as a share of the whole one."""
+    evaluation_episodes: int = Field(default=100, ge=1)
+    """Episodes without exploration at the end, on the test split."""
+
+    @model_validator(mode="after")
+    def _can_search(self) -> Self:
+        if not self.search_rates or any(rate <= 0 for rate in self.search_rates):
+            raise inconsistent("the search needs step sizes above 0.", "search_rates")
+        return self
+
+    @property
+    def seed(self) -> int:
+        """Root of every random stream."""
+        return self.training.seed
+
+    @property
+    def device(self) -> str:
+        """Where learning happens."""
+        return self.training.device
+
+    @property
+    def checkpoint_seconds(self) -> float:
+        """Least time between two checkpoints."""
+        return self.training.checkpoint_seconds

@@ -117,7 +117,7 @@ class ForeignTeam(TeamEnv):
         )
         for row in self.envs:
             row.forget()
-        return TeamStep(rewards, gone, cut, ~alive.any(axis=1), None if self.simultaneous else early)
+        return TeamStep(rewards, gone, cut, np.asarray(~alive.any(axis=1)), None if self.simultaneous else early)
 
     def close(self) -> None:
         """Close every copy."""

@@ -122,7 +122,7 @@ class ForeignRow(ABC):
     def look(self) -> None:
         """Bring `seen` of living agents up to date."""
         for index in np.flatnonzero(self.alive):
-            self.look_as(index)
+            self.look_as(int(index))
 
     def look_as(self, index: int) -> None:
         """Bring `seen` of agent `index` up to date, if it lives."""

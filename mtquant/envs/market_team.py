@@ -5,6 +5,7 @@ from typing import Any
 
 import numpy as np
 
+from mtquant.envs.engine import GameEngine
 from mtquant.envs.multi_agent import MultiAgentVecEnv
 from mtquant.envs.scenario import Scenario
 from mtquant.envs.spaces import AnyActions, ObservationLayout
@@ -61,8 +62,9 @@ class MarketTeam(TeamEnv):
         self.view.restart(done)
 
     def begin_scenario(self, scenario: Scenario) -> None:
-        """Play episodes that start from now on under `scenario`."""
-        self.view.engine.scenario = scenario
+        """Play episodes that start from now on under `scenario`; games without bars have none."""
+        if isinstance(self.view.engine, GameEngine):
+            self.view.engine.scenario = scenario
 
     def state_dict(self) -> tuple[dict[str, Array], dict[str, Any]]:
         """Return arrays and JSON values that continue these rows exactly."""

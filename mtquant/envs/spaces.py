@@ -154,9 +154,9 @@ class Choices:
         """Numbers per action."""
         return len(self.counts)
 
-    def space(self) -> MultiDiscrete:
+    def space(self) -> MultiDiscrete[np.int64]:
         """Return the MultiDiscrete space of actions."""
-        return MultiDiscrete(self.counts)
+        return MultiDiscrete(np.array(self.counts, dtype=np.int64))
 
 
 AnyActions = Actions | Choices

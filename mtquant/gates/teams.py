@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from itertools import permutations
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 
@@ -34,7 +34,7 @@ class TeamTraining:
     """Settings of one training; gates with equal ones share it."""
 
     total_steps: int
-    algorithm: str = "mappo"
+    algorithm: Literal["mappo", "ippo"] = "mappo"
 
     def config(self, seed: int) -> TrainingConfig:
         """Return the settings, which were found on seeds that no gate uses."""

@@ -13,7 +13,14 @@ from mtquant.context import Streams
 from mtquant.envs.team import TeamEnv
 from mtquant.envs.team_factory import team_of
 
-SMALL = {"n_envs": 4, "n_steps": 8, "n_epochs": 2, "actor_hidden": (8,), "critic_hidden": (8,), "checkpoint_seconds": 0.0}
+SMALL = {
+    "n_envs": 4,
+    "n_steps": 8,
+    "n_epochs": 2,
+    "actor_hidden": (8,),
+    "critic_hidden": (8,),
+    "checkpoint_seconds": 0.0,
+}
 
 
 def settings(**changes: Any) -> TrainingConfig:
@@ -52,7 +59,7 @@ def rollout(make: Any, config: TrainingConfig, seed: int = 0) -> tuple[TeamEnv, 
 
 
 def stream_of(samples: GroupSamples, row: int, member: int) -> list[tuple[np.ndarray, np.ndarray, float, bool]]:
-    """Return the turns of one agent in one row: what it saw, did, was paid until its next turn, and whether that ended."""
+    """Return the turns of an agent in a row: what it saw, did, was paid until its next turn, and whether that ended."""
     turns = np.flatnonzero(samples.turn[:, row, member])
     found = []
     for place, after in zip(turns, [*turns[1:], len(samples.turn)], strict=True):

@@ -55,7 +55,9 @@ def test_with_one_agent_the_loss_is_that_of_sb3(name):
     config = settings(ent_coef=0.02, value_clip_range=None, huber_delta=1e9)
     env = rows_of(lambda: Solo(name), config)
     (learner,) = learners(env, config).values()
-    moved = {n: p for n, p in model.policy.state_dict().items() if not n.startswith(("value_net", "mlp_extractor.value"))}
+    moved = {
+        n: p for n, p in model.policy.state_dict().items() if not n.startswith(("value_net", "mlp_extractor.value"))
+    }
     learner.policy.load_state_dict(moved, strict=False)
     (batch,) = list(model.rollout_buffer.get(None))
     count = len(batch.returns)
@@ -168,7 +170,10 @@ def test_a_divergence_above_the_target_ends_the_passes():
     config = settings(n_epochs=50, learning_rate=0.05)
     env, samples = rollout(Fading, config)
     (group,) = samples.values()
-    (free,), (held,) = learners(env, config).values(), learners(env, settings(n_epochs=50, learning_rate=0.05, target_kl=0.01)).values()
+    (free,), (held,) = (
+        learners(env, config).values(),
+        learners(env, settings(n_epochs=50, learning_rate=0.05, target_kl=0.01)).values(),
+    )
     free.learn(group, 1.0)
     held.learn(group, 1.0)
     steps = [int(learner.actor_optimizer.state_dict()["state"][0]["step"]) for learner in (free, held)]

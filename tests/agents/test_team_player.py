@@ -1,6 +1,7 @@
 """What a rollout of a team contains, against PettingZoo's own account of the same episodes."""
 
 import json
+from typing import ClassVar
 
 import numpy as np
 import pytest
@@ -22,7 +23,7 @@ def joint() -> JointTrainingEnv:
 class Told(Duel):
     """Writes down what PettingZoo tells each agent at its turn."""
 
-    log: list["Told"] = []
+    log: ClassVar[list["Told"]] = []
 
     def __init__(self) -> None:
         super().__init__()
@@ -72,7 +73,7 @@ def test_the_dead_leave_their_own_stream():
 
 def test_streams_that_were_cut_have_a_last_observation():
     """Who lives at step 10 is cut there and sees step 11; who dies in its own time is not."""
-    env, samples = rollout(Fading, settings(n_steps=40))
+    _, samples = rollout(Fading, settings(n_steps=40))
     (group,) = samples.values()
     assert len(group.cut) > 0
     for (step, row, member), seen in zip(group.cut, group.cut_observation, strict=True):
@@ -86,7 +87,7 @@ def test_streams_that_were_cut_have_a_last_observation():
 
 
 def test_in_a_team_the_dead_stay_until_the_end_and_share_the_reward():
-    env, samples = rollout(Fading, settings(n_steps=40, reward_structure="cooperative"))
+    _, samples = rollout(Fading, settings(n_steps=40, reward_structure="cooperative"))
     (group,) = samples.values()
     assert group.turn.all() and not group.active.all()
     dead = ~group.active

@@ -1,7 +1,7 @@
 """Small PettingZoo environments of every kind, and one agent of Gymnasium as a team."""
 
 import itertools
-from typing import Any
+from typing import Any, ClassVar
 
 import gymnasium
 import numpy as np
@@ -18,7 +18,7 @@ class Duel(AECEnv):
     The second is paid what the first says, the first less what the second says: both are paid by the other's move.
     """
 
-    metadata = {"name": "duel_v0", "render_modes": []}
+    metadata: ClassVar[dict[str, Any]] = {"name": "duel_v0", "render_modes": []}
 
     def __init__(self) -> None:
         super().__init__()
@@ -73,7 +73,7 @@ class Duel(AECEnv):
 class Fading(ParallelEnv):
     """Three agents of which each dies in its own time; who lives is paid its action, and 1 for each one dead."""
 
-    metadata = {"name": "fading_v0", "render_modes": []}
+    metadata: ClassVar[dict[str, Any]] = {"name": "fading_v0", "render_modes": []}
 
     def __init__(self, cycles: int = LIVES) -> None:
         self.possible_agents = ["agent_0", "agent_1", "agent_2"]
@@ -114,7 +114,7 @@ class Fading(ParallelEnv):
 class Restless(Fading):
     """Not determined by its seed: every episode that anybody begins is another."""
 
-    metadata = {"name": "restless_v0", "render_modes": []}
+    metadata: ClassVar[dict[str, Any]] = {"name": "restless_v0", "render_modes": []}
     begun = itertools.count()
 
     def reset(self, seed: int | None = None, options: dict[str, Any] | None = None) -> Any:

@@ -71,7 +71,7 @@ def test_a_parallel_row_plays_what_pettingzoo_plays(name):
     for _ in range(60):
         words = drawn(env, rng)
         living = list(own.agents)
-        for index, agent in enumerate(env.agents):
+        for agent in env.agents:
             assert env.active(agent)[0] == (agent in living)
             if agent in living:
                 np.testing.assert_array_equal(env.observe(agent)[0], seen[agent])

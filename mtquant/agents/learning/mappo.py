@@ -79,9 +79,9 @@ class MAPPOLearner:
         self.policy = policy_of(group, env, config)
         normaliser = normaliser_of(group, env)
         self.state_width = env.state_width if config.algorithm == "mappo" else 0
-        self.critic = CentralCritic(
-            self.policy.observation_space, normaliser, self.state_width, config.critic_hidden, 1
-        )
+        space = self.policy.observation_space
+        assert isinstance(space, Box)
+        self.critic = CentralCritic(space, normaliser, self.state_width, config.critic_hidden, 1)
         self.returns = ValueNorm(config.value_norm_decay)
         parameters = [*self.policy.mlp_extractor.policy_net.parameters(), *self.policy.action_net.parameters()]
         self.actor_parameters: list[nn.Parameter] = parameters + [

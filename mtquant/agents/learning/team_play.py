@@ -99,7 +99,8 @@ def cooperative(paid: Float) -> Float:
 def competitive(paid: Float) -> Float:
     """Everybody learns from what it is paid beyond the mean of the others; alone, from what it is paid."""
     others = max(paid.shape[1] - 1, 1)
-    return paid - (paid.sum(axis=1, keepdims=True) - paid) / others
+    out: Float = paid - (paid.sum(axis=1, keepdims=True) - paid) / others
+    return out
 
 
 REWARD_STRUCTURES: dict[str, RewardStructure] = {

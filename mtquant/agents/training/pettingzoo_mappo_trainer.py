@@ -77,15 +77,17 @@ class PettingZooMAPPOTrainer:
         agents = json.loads((self.unit.outputs / RESULTS).read_bytes())["agent_rewards"]
         return {agent: PolicyBundle.load(self.unit.outputs / agent) for agent in agents}
 
-    def evaluate(self, n_episodes: int = 100) -> dict[str, Any]:
+    def evaluate(self, n_episodes: int = 100, **changes: Any) -> dict[str, Any]:
         """Play at least `n_episodes` whole episodes without exploration, on seeds that training does not use.
 
-        Returns `reward` (the sum of all agents' rewards in an episode, mean), `reward_error` (its standard error),
-        `agent_rewards`, `episode_length` and `episodes`.
+        `changes` are keyword arguments of `env_factory` that differ, as in `split="test"`. Returns `reward` (the sum of
+        all agents' rewards in an episode, mean), `reward_error` (its standard error), `agent_rewards`,
+        `episode_length` and `episodes`.
         """
         acts = {agent: bundle.actor.act for agent, bundle in self.bundles().items()}
         rng = Streams(self.config.seed).rng("mappo", "evaluation")
-        team = make_team(self.config, min(EVALUATION_ROWS, n_episodes), rng)
+        settings = self.config.model_copy(update={"env_settings": self.config.env_settings | changes})
+        team = make_team(settings, min(EVALUATION_ROWS, n_episodes), rng)
         returns, lengths = play_team(team, acts, n_episodes)
         team.close()
         total = returns.sum(axis=1)

@@ -2,6 +2,7 @@
 
 import inspect
 import re
+from collections.abc import Mapping
 from importlib import metadata
 from pathlib import Path
 from types import CodeType
@@ -10,7 +11,7 @@ from typing import Any
 from mtquant.agents.training.team_rollouts import make_team
 from mtquant.config.marl import TrainingConfig
 from mtquant.context import Streams
-from mtquant.store.digests import code_versions, digest_json, syntax_digest
+from mtquant.store.digests import code_versions, digest_file, digest_json, syntax_digest
 from mtquant.store.units import Unit, UnitSpec
 
 CODE = (
@@ -20,10 +21,14 @@ CODE = (
     "mtquant.agents.training.curriculum_learning",
     "mtquant.agents.training.team_rollouts",
     "mtquant.agents.training.team_training",
+    "mtquant.config.desk_games",
+    "mtquant.config.games",
+    "mtquant.config.market_games",
     "mtquant.context",
     "mtquant.data",
     "mtquant.envs",
     "mtquant.sim",
+    "mtquant.synthetic",
 )
 """Packages and modules whose source decides the result."""
 NEUTRAL = {"checkpoint_seconds"}
@@ -71,8 +76,15 @@ def environment_identity(config: TrainingConfig) -> dict[str, Any]:
         "version": _version(kind.__module__),
         "source": _source(kind),
         "factory": _bytecode(config.env_factory),
+        "files": files_in(config.env_settings),
         "spaces": spaces,
     }
+
+
+def files_in(settings: Mapping[str, Any]) -> dict[str, str]:
+    """Return the digest of every file that is named by a setting."""
+    named = {name: Path(value) for name, value in settings.items() if isinstance(value, str)}
+    return {name: digest_file(path) for name, path in named.items() if path.is_file()}
 
 
 def _version(module: str) -> str:
