@@ -92,12 +92,27 @@ class Actor(nn.Module):
 
     def forward(self, observation: Tensor) -> Tensor:
         """Return `[N, a]` of observations `[N, d]`: the clipped mean, or the indices of the likeliest choices."""
-        if self.identity.shape[1]:
-            observation = torch.cat([observation, self.identity.expand(observation.shape[0], -1)], dim=1)
-        said: Tensor = self.head(self.body(self.normaliser(observation)))
+        said = self._said(observation)
         if not self.counts:
             return torch.clamp(said, self.low, self.high)
         return torch.stack([part.argmax(dim=1) for part in said.split(self.counts, dim=1)], dim=1)
+
+    def _said(self, observation: Tensor) -> Tensor:
+        """Return means, or scores of all choices."""
+        if self.identity.shape[1]:
+            observation = torch.cat([observation, self.identity.expand(observation.shape[0], -1)], dim=1)
+        said: Tensor = self.head(self.body(self.normaliser(observation)))
+        return said
+
+    def margin(self, observation: Array) -> Array:
+        """Return `[N]` by how much the likeliest choices beat the next ones; infinite where nothing is chosen."""
+        with torch.no_grad():
+            said = self._said(torch.from_numpy(np.ascontiguousarray(observation, dtype=np.float32)))
+        gaps = [part.topk(2, dim=1).values for part in said.split(self.counts, dim=1)] if self.counts else []
+        if not gaps:
+            return np.full(len(said), np.inf)
+        out: Array = torch.stack([best[:, 0] - best[:, 1] for best in gaps], dim=1).min(dim=1).values.numpy()
+        return out
 
     def act(self, observation: Array) -> Array:
         """Act on numpy arrays; an `ActFn`."""

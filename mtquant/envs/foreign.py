@@ -67,7 +67,7 @@ class ForeignTeam(TeamEnv):
         """Return what `agent` may choose, flattened."""
         return self._decoders[self.agents.index(agent)].actions
 
-    def reset(self) -> None:
+    def reset(self, *, stagger: bool = False) -> None:
         """Start an episode in every row."""
         self.restart(np.ones(self.rows, dtype=bool))
 

@@ -21,7 +21,7 @@ class MarketTeam(TeamEnv):
     def __init__(self, view: MultiAgentVecEnv) -> None:
         self.view = view
         self.agents, self.rows = view.agents, view.rows
-        self.reset()
+        self.reset(stagger=True)
         self.state_width = view.state().shape[1]
 
     def layout(self, agent: str) -> ObservationLayout:
@@ -32,9 +32,9 @@ class MarketTeam(TeamEnv):
         """Return what `agent` may choose."""
         return self.view.engine.game.actions(agent)
 
-    def reset(self) -> None:
-        """Start staggered episodes in all rows."""
-        self.view.reset()
+    def reset(self, *, stagger: bool = False) -> None:
+        """Start an episode in every row; with `stagger`, of random remaining lengths, so that they end apart."""
+        self.view.engine.begin(stagger=stagger)
 
     def observe(self, agent: str) -> Float32:
         """Return `[N, d]` what `agent` sees, having heard those who spoke in this bar."""

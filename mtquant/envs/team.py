@@ -58,8 +58,8 @@ class TeamEnv(ABC):
         return Normaliser(np.zeros(width, np.float32), np.ones(width, np.float32), UNCLIPPED)
 
     @abstractmethod
-    def reset(self) -> None:
-        """Start an episode in every row."""
+    def reset(self, *, stagger: bool = False) -> None:
+        """Start an episode in every row; with `stagger`, where that is possible, of random remaining lengths."""
 
     @abstractmethod
     def observe(self, agent: str) -> Float32:

@@ -33,3 +33,17 @@ def play_team(env: TeamEnv, acts: Mapping[str, ActFn], episodes: int) -> tuple[F
             returns[outcome.done], lengths[outcome.done] = 0.0, 0
             env.restart(outcome.done)
     return np.concatenate(found), np.concatenate(steps)
+
+
+def observations_of(env: TeamEnv, acts: Mapping[str, ActFn], wanted: int) -> dict[str, Array]:
+    """Return `[wanted, d]` what each agent saw when it was asked to act, from the beginning of episodes on."""
+    env.reset()
+    found: dict[str, list[Array]] = {agent: [] for agent in env.agents}
+    while min(sum(map(len, seen)) for seen in found.values()) < wanted:
+        for agent in env.agents:
+            seen, active = env.observe(agent), env.active(agent)
+            found[agent].append(seen[active])
+            env.say(agent, acts[agent](seen))
+        outcome = env.step()
+        env.restart(outcome.done)
+    return {agent: np.concatenate(seen)[:wanted] for agent, seen in found.items()}

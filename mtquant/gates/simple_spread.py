@@ -46,7 +46,7 @@ class SimpleSpread(TeamEnv):
         """Return the moves."""
         return Choice(("stay", "left", "right", "down", "up"))
 
-    def reset(self) -> None:
+    def reset(self, *, stagger: bool = False) -> None:
         """Start an episode in every row."""
         self.restart(np.ones(self.rows, dtype=bool))
 

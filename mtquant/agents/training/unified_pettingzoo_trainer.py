@@ -6,19 +6,26 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
+from mtquant.agents.bundle import PolicyBundle
 from mtquant.agents.training.pettingzoo_mappo_trainer import PettingZooMAPPOTrainer
+from mtquant.agents.training.team_rollouts import make_team
 from mtquant.config.games import read_games
 from mtquant.config.market_games import TeamSpec
 from mtquant.config.marl import TrainingConfig, TrainingMode, UnifiedTrainingConfig
+from mtquant.context import Streams
 from mtquant.envs.games.order_desk import create_execution_environment
 from mtquant.envs.games.risk import create_risk_environment
 from mtquant.envs.games.strategic import create_strategic_environment
 from mtquant.envs.games.tactical import create_tactical_environment
 from mtquant.envs.games.team import create_team_environment
+from mtquant.evaluation.team import observations_of
 from mtquant.evaluation.team_report import history_of, write_team_report
 from mtquant.store.units import UnitHandle, UnitResult
+from mtquant.types import Array
 
 TRAIN, VALIDATION, TEST = "train", "validation", "test"
+ROWS, OBSERVATIONS = 16, 512
+"""Rows that are played, and observations that are kept, to compare an exported agent with the trained one."""
 ENVIRONMENTS: dict[TrainingMode, Callable[..., Any]] = {
     TrainingMode.STRATEGIC: create_strategic_environment,
     TrainingMode.TACTICAL: create_tactical_environment,
@@ -129,6 +136,15 @@ class UnifiedPettingZooTrainer:
         history = history_of(unit.unit.journal.read(), list(found["agent_rewards"]))
         write_team_report(unit.outputs, f"Training of the {mode} environment", history, facts)
         return UnitResult(result.metrics | metrics, result.outputs)
+
+    def observations(self, mode: TrainingMode, bundles: Mapping[str, PolicyBundle], split: str) -> dict[str, Array]:
+        """Return `[OBSERVATIONS, d]` what each agent of a trained team sees on `split`."""
+        settings = self.settings(mode)
+        settings = settings.model_copy(update={"env_settings": settings.env_settings | {"split": split}})
+        team = make_team(settings, ROWS, Streams(settings.seed).rng("mappo", "observations"))
+        found = observations_of(team, {agent: bundle.actor.act for agent, bundle in bundles.items()}, OBSERVATIONS)
+        team.close()
+        return found
 
     def _evaluate(self, trainer: PettingZooMAPPOTrainer, split: str) -> dict[str, Any]:
         return trainer.evaluate(self.config.evaluation_episodes, split=split)
