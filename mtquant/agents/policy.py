@@ -108,10 +108,11 @@ class Actor(nn.Module):
         """Return `[N]` by how much the likeliest choices beat the next ones; infinite where nothing is chosen."""
         with torch.no_grad():
             said = self._said(torch.from_numpy(np.ascontiguousarray(observation, dtype=np.float32)))
-        gaps = [part.topk(2, dim=1).values for part in said.split(self.counts, dim=1)] if self.counts else []
-        if not gaps:
-            return np.full(len(said), np.inf)
-        out: Array = torch.stack([best[:, 0] - best[:, 1] for best in gaps], dim=1).min(dim=1).values.numpy()
+        out = np.full(len(said), np.inf)
+        for part in said.split(self.counts, dim=1) if self.counts else ():
+            if part.shape[1] > 1:
+                best, next_best = part.topk(2, dim=1).values.numpy().T
+                out = np.minimum(out, best - next_best)
         return out
 
     def act(self, observation: Array) -> Array:

@@ -105,6 +105,10 @@ class TrainingConfig(Spec):
             raise inconsistent("every layer needs at least one unit.", "actor_hidden", "critic_hidden")
         return self
 
+    def changed(self, **changes: Any) -> "TrainingConfig":
+        """Return these settings with `changes`, checked as a whole."""
+        return TrainingConfig(**{**{name: getattr(self, name) for name in TrainingConfig.model_fields}, **changes})
+
     @property
     def actor_rate(self) -> float:
         """Step size of actors."""
@@ -167,11 +171,11 @@ class UnifiedTrainingConfig(Spec):
     training_mode: TrainingMode = TrainingMode.TACTICAL
     """Environment."""
     total_episodes: int | None = Field(default=None, ge=1)
-    """Episodes of experience over all rows; none: as `training` says, or the team's own `num_episodes`."""
+    """Episodes of experience over all rows; none: what `training` says, for a team its own `num_episodes`."""
     environment: dict[str, Any] = Field(default_factory=dict)
     """Keyword arguments of every environment: `config` (settings, reward weights among them), `bars`, `max_cycles`."""
     training: TrainingConfig = TrainingConfig(n_envs=64, n_steps=64)
-    """How it is learned."""
+    """How it is learned; for a team `lr_actor` and `lr_critic` are its own unless they are stated here."""
     enable_curriculum_learning: bool = False
     """Whether episodes get harder as training goes on, where the environment has scenarios."""
     curriculum: CurriculumSpec = CurriculumSpec()

@@ -27,10 +27,8 @@ class PettingZooParallelTrainer:
     ) -> None:
         self.config, self.handle = config, unit
         settings = trainer_config or TrainingConfig()
-        changes: dict[str, Any] = {"rollout_shards": config.shards}
-        if env_factory is not None:
-            changes["env_factory"] = env_factory
-        self.trainer_config = TrainingConfig(**{**_values(settings), **changes})
+        factory = env_factory or settings.env_factory
+        self.trainer_config = settings.changed(env_factory=factory, rollout_shards=config.shards)
         self.pool: RolloutPool | None = None
         """The workers, while they are there."""
 
@@ -44,7 +42,7 @@ class PettingZooParallelTrainer:
         config = self.trainer_config
         if total_episodes is not None or config.total_steps is None:
             episodes = total_episodes or self.config.num_workers * self.config.episodes_per_worker
-            config = TrainingConfig(**{**_values(config), "num_episodes": episodes, "total_steps": None})
+            config = config.changed(num_episodes=episodes, total_steps=None)
         trainer = PettingZooMAPPOTrainer(config, self.handle, rollouts=self._rollouts)
         found = trainer.train()
         replaced, played = (self.pool.replaced, self.pool.played) if self.pool else (0, [])
@@ -61,8 +59,3 @@ class PettingZooParallelTrainer:
             retries=self.config.worker_retries,
         )
         return self.pool
-
-
-def _values(config: TrainingConfig) -> dict[str, Any]:
-    """Return all settings, the factory too."""
-    return {name: getattr(config, name) for name in TrainingConfig.model_fields}

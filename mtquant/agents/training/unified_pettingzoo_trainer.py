@@ -10,7 +10,6 @@ from mtquant.agents.bundle import PolicyBundle
 from mtquant.agents.training.pettingzoo_mappo_trainer import PettingZooMAPPOTrainer
 from mtquant.agents.training.team_rollouts import make_team
 from mtquant.config.games import read_games
-from mtquant.config.market_games import TeamSpec
 from mtquant.config.marl import TrainingConfig, TrainingMode, UnifiedTrainingConfig
 from mtquant.context import Streams
 from mtquant.envs.games.order_desk import create_execution_environment
@@ -97,24 +96,27 @@ class UnifiedPettingZooTrainer:
         chosen = rate if candidate is None else candidate.rate
         if chosen is not None:
             changes |= {"learning_rate": chosen, "lr_actor": None, "lr_critic": None}
-        full = TrainingConfig(**{**_values(config.training), **changes})
+        full = config.training.changed(**changes)
         if candidate is None:
             return full
         share = config.search_share
         shorter: dict[str, Any] = {"num_episodes": math.ceil(share * full.num_episodes)}
         if full.total_steps is not None:
             shorter["total_steps"] = math.ceil(share * full.total_steps)
-        return TrainingConfig(**{**_values(full), **shorter})
+        return full.changed(**shorter)
 
     def _documented(self, mode: TrainingMode) -> dict[str, Any]:
-        """Return what the settings of a team say of its training, where the caller says nothing."""
+        """Return what the settings of a team say of its training, where `total_episodes` and `training` say nothing."""
         games = read_games(self.config.environment.get("config"))
         teams = {TrainingMode.TACTICAL_TEAM: games.tactical, TrainingMode.STRATEGIC_TEAM: games.strategic}
-        team: TeamSpec | None = teams.get(mode)
+        team, training = teams.get(mode), self.config.training
         if team is None:
             return {}
-        found = {"num_episodes": team.num_episodes, "lr_actor": team.lr_actor, "lr_critic": team.lr_critic}
-        return {name: value for name, value in found.items() if name not in self.config.training.model_fields_set}
+        return {
+            "num_episodes": team.num_episodes,
+            "lr_actor": training.lr_actor or team.lr_actor,
+            "lr_critic": training.lr_critic or team.lr_critic,
+        }
 
     def search(self, mode: TrainingMode, candidate: Candidate, unit: UnitHandle) -> UnitResult:
         """Train a candidate inside `unit`; its metric `validation_reward` is what the search compares."""
@@ -153,8 +155,3 @@ class UnifiedPettingZooTrainer:
 def best_rate(search: Mapping[float, float]) -> float | None:
     """Return the step size with the highest reward, the first of equal ones; None without a search."""
     return max(search, key=lambda rate: search[rate]) if search else None
-
-
-def _values(config: TrainingConfig) -> dict[str, Any]:
-    """Return the settings that were stated, the factory too: what was not stated may be filled in."""
-    return {name: getattr(config, name) for name in config.model_fields_set}
