@@ -1,6 +1,7 @@
 """`marl`: train teams of agents on the documented environments."""
 
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated
 
@@ -10,7 +11,7 @@ from mtquant.cli import options
 from mtquant.cli.engines import Engine, Launch, default_workers
 from mtquant.cli.train import EngineOption, WorkersOption, git_commit, run_recorded
 from mtquant.cli.view import make_view
-from mtquant.config.marl import TrainingMode
+from mtquant.config.marl import TrainingMode, UnifiedTrainingConfig
 from mtquant.config.teams import resolve_teams
 from mtquant.context import store_root
 from mtquant.execution.preparation import record_run
@@ -39,6 +40,27 @@ def marl(  # noqa: PLR0913
 ) -> None:
     """Train a team of agents by MAPPO, measure it on unseen bars, export it."""
     root = store_root()
+    spec = team_settings(
+        mode, config, changes or (), episodes=episodes, bars=bars, curriculum=curriculum, search=search, seed=seed
+    )
+    record = record_run(root, spec, ["mtquant", *sys.argv[1:]], engine.value)
+    append_event(root, record.run_id, "created", profile="marl", git=git_commit())
+    launch = Launch(engine, workers or default_workers())
+    run_recorded(root, record, launch, make_view(as_json, quiet=quiet), fresh=True)
+
+
+def team_settings(
+    mode: TrainingMode,
+    config: Path | None,
+    changes: Sequence[str],
+    *,
+    episodes: int | None = None,
+    bars: str | None = None,
+    curriculum: bool = False,
+    search: bool = False,
+    seed: int | None = None,
+) -> UnifiedTrainingConfig:
+    """Return the settings that the options describe. Raises `ConfigError` that lists every problem."""
     stated = {
         "total_episodes": episodes,
         "environment.bars": bars,
@@ -46,10 +68,6 @@ def marl(  # noqa: PLR0913
         "enable_curriculum_learning": curriculum or None,
         "enable_hyperparameter_optimization": search or None,
     }
-    given: list[str | tuple[str, object]] = [*(changes or ())]
+    given: list[str | tuple[str, object]] = [*changes]
     given += [(key, value) for key, value in stated.items() if value is not None]
-    spec = resolve_teams(mode, config, given)
-    record = record_run(root, spec, ["mtquant", *sys.argv[1:]], engine.value)
-    append_event(root, record.run_id, "created", profile="marl", git=git_commit())
-    launch = Launch(engine, workers or default_workers())
-    run_recorded(root, record, launch, make_view(as_json, quiet=quiet), fresh=True)
+    return resolve_teams(mode, config, given)

@@ -40,6 +40,8 @@ from mtquant.tracking.location import tracking_uri, without_secrets
 from mtquant.tracking.published import pending_units
 from mtquant.tracking.tensorboard import TensorBoardEvents
 
+TEAM, TEAM_REPORT = "mappo", "rewards.md"
+"""Kind of the units that train teams, and the report that each leaves."""
 EngineOption = Annotated[Engine, typer.Option("--engine", "-e", help="Prefect flow, or the units without Prefect.")]
 WorkersOption = Annotated[int | None, typer.Option("--workers", "-w", min=1, help="Units trained side by side.")]
 LogDirOption = Annotated[Path | None, typer.Option("--log-dir", help="Folder for a training.log per phase.")]
@@ -242,6 +244,10 @@ def results_of(root: Path, record: RunRecord) -> dict[str, str]:
     onnx = _output(root, record, ONNX, "")
     if onnx is not None:
         found["onnx"] = str(onnx)
+    for name in record.units:
+        team = _output(root, record, name, TEAM_REPORT) if name.startswith(f"{TEAM}-") else None
+        if team is not None:
+            found[name.removeprefix(f"{TEAM}-")] = str(team)
     pending = pending_units(root, record, tracking_uri(root))
     if pending:
         log = run_folder(root, record.run_id) / "tracking.log"

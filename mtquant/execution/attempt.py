@@ -32,7 +32,7 @@ HISTORY = "history"
 
 def read_settings(record: RunRecord) -> Settings:
     """Return the resolved settings of a run. Raises `ConfigError` where this version cannot read them."""
-    kind: type[Settings] = UnifiedTrainingConfig if MODE in record.config else PipelineSpec
+    kind: type[Settings] = UnifiedTrainingConfig if is_team_run(record) else PipelineSpec
     try:
         return kind.model_validate_json(json.dumps(record.config))
     except ValidationError as error:
@@ -42,6 +42,11 @@ def read_settings(record: RunRecord) -> Settings:
             f"The settings of the run {record.run_id} do not fit this version: `{where}`: {first['msg']}. "
             "Start a new run with `mtquant train`; units whose inputs are the same are reused."
         ) from error
+
+
+def is_team_run(record: RunRecord) -> bool:
+    """Return whether a run trains teams rather than the pipeline."""
+    return MODE in record.config
 
 
 def read_pipeline(record: RunRecord) -> PipelineSpec:
