@@ -26,7 +26,8 @@ class TrainingConfig(Spec):
     total_steps: int | None = Field(default=None, ge=1)
     """Steps of experience over all rows (one step: every agent acts once); counts instead of `num_episodes`."""
     episode_length: int | None = Field(default=None, ge=1)
-    """Cuts episodes of PettingZoo environments at this many steps; none: they end where the environment says."""
+    """Cuts episodes of PettingZoo environments at this many steps; none: they end where the environment says. Of one
+    that brings its own rows it only says how long they are, so that progress can be told."""
     restart_episodes: bool = False
     """Begin every rollout with new episodes; for PettingZoo environments that seed and actions do not determine."""
 

@@ -9,10 +9,11 @@ import typer
 
 from mtquant.context import store_root
 from mtquant.errors import GateError, MTQuantError, UsageError
-from mtquant.gates.definitions import full_gates, small_gates
+from mtquant.gates.definitions import AnyTraining, full_gates, small_gates
 from mtquant.gates.execution import ExecutionTraining, finish_execution
 from mtquant.gates.runner import Finished, run_gates, table, write_results
-from mtquant.gates.trainings import Training, train
+from mtquant.gates.teams import TeamTraining, finish_team
+from mtquant.gates.trainings import train
 from mtquant.registry import did_you_mean
 
 RESULTS = Path("benchmarks/results/gates.json")
@@ -52,9 +53,11 @@ def main() -> None:
         sys.exit(error.exit_code)
 
 
-def _finish(training: Training | ExecutionTraining, seed: int) -> Finished:
+def _finish(training: AnyTraining, seed: int) -> Finished:
     if isinstance(training, ExecutionTraining):
         return finish_execution(store_root(), training, seed)
+    if isinstance(training, TeamTraining):
+        return finish_team(store_root(), training, seed)
     return train(store_root(), training, seed)
 
 

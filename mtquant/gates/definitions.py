@@ -12,10 +12,14 @@ from mtquant.gates.allocation import AllocationCapture, AllocationSharpe
 from mtquant.gates.execution import ExcessOverTwap, ExecutionTraining
 from mtquant.gates.limits import ForecastCoverage, LimitCompliance
 from mtquant.gates.measures import LossShare, RealisedSharpe, ReportedShare, SpecialistShare
+from mtquant.gates.teams import NormalisedScore, TeamTraining
 from mtquant.gates.trainings import Training
 
 Measure = Callable[[Any], Interval]
-"""From what the gate's training left (`FinishedRun` or `FinishedExecution`) to a figure with its interval."""
+"""From what the gate's training left (`FinishedRun`, ...) to a figure with its interval."""
+
+
+AnyTraining = Training | ExecutionTraining | TeamTraining
 
 
 class Rule(StrEnum):
@@ -40,7 +44,7 @@ class Gate:
 
     name: str
     claim: str
-    training: Training | ExecutionTraining
+    training: AnyTraining
     measure: Measure
     rule: Rule
     threshold: float
@@ -84,6 +88,7 @@ def full_gates() -> tuple[Gate, ...]:
         *(_embedded_specialist(group, EMBEDDED, 0.85, (0, 1, 2)) for group in GROUPS),
         *_embedded_portfolio(),
         *_limits(EMBEDDED, (0, 1, 2)),
+        _team(2_000_000, 0.50, (0, 1, 2)),
     )
 
 
@@ -98,6 +103,7 @@ def small_gates() -> tuple[Gate, ...]:
         *_known_optima((0,)),
         _embedded_specialist("forex", Training((*ONE_GROUP, *short), phase=1), 0.40, (0,)),
         *_limits(Training(("phase1.timesteps=250_000",), phase=1), (0,)),
+        _team(200_000, 0.25, (0,)),
     )
 
 
@@ -214,6 +220,18 @@ def _embedded_specialist(group: str, training: Training, threshold: float, seeds
         f"{group}: the specialist earns this share of the exact optimum of one instrument alone",
         training,
         SpecialistShare(group),
+        Rule.MEDIAN,
+        threshold,
+        seeds,
+    )
+
+
+def _team(steps: int, threshold: float, seeds: tuple[int, ...]) -> Gate:
+    return Gate(
+        "mappo-spread",
+        f"cooperative navigation, {steps:,} steps: a team between random play (0) and a heuristic that solves it (1)",
+        TeamTraining(steps),
+        NormalisedScore(),
         Rule.MEDIAN,
         threshold,
         seeds,

@@ -11,9 +11,7 @@ from typing import Any, Protocol
 import numpy as np
 
 from mtquant.evaluation.statistics import Interval
-from mtquant.gates.definitions import RULES, Gate
-from mtquant.gates.execution import ExecutionTraining
-from mtquant.gates.trainings import Training
+from mtquant.gates.definitions import RULES, AnyTraining, Gate
 from mtquant.store.files import make_folder, write_atomic
 
 
@@ -29,7 +27,7 @@ class Finished(Protocol):
         """Digest of the settings without the seed."""
 
 
-Trainer = Callable[[Training | ExecutionTraining, int], Finished]
+Trainer = Callable[[AnyTraining, int], Finished]
 Say = Callable[[str], None]
 
 
@@ -80,7 +78,7 @@ class GateResult:
 def run_gates(gates: Sequence[Gate], train: Trainer, say: Say) -> list[GateResult]:
     """Return the results of `gates`; equal trainings are done once. Raises what training raises."""
     commit = current_commit()
-    finished: dict[tuple[Training | ExecutionTraining, int], Finished] = {}
+    finished: dict[tuple[AnyTraining, int], Finished] = {}
     results = []
     for gate in gates:
         found, runs = [], []

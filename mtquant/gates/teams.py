@@ -43,7 +43,14 @@ class TeamTraining:
         )
 
 
-SETTINGS: dict[str, Any] = {"n_envs": 32, "n_steps": STEPS, "gamma": 0.95, "max_grad_norm": 0.5}
+SETTINGS: dict[str, Any] = {
+    "n_envs": 32,
+    "n_steps": STEPS,
+    # Undivided rollouts, as the paper has them, scored 0.50 instead of 0.58 after 600,000 steps.
+    "batch_size": 600,
+    "gamma": 0.95,
+    "max_grad_norm": 0.5,
+}
 
 
 def spread() -> type[_Spread]:

@@ -40,6 +40,9 @@ def test_full_gates_use_the_budgets_of_the_default_profile():
         if gate.name.startswith("exec-"):
             assert gate.training.timesteps == 300_000
             continue
+        if gate.name == "mappo-spread":
+            assert (gate.training.total_steps, gate.threshold) == (2_000_000, 0.50)
+            continue
         spec = load_pipeline("default", None, gate.training.settings)
         assert spec.phase1.timesteps == (1_000_000 if gate.name == "p1b-spread" else default.phase1.timesteps)
         assert spec.phase1.ppo == default.phase1.ppo

@@ -106,17 +106,27 @@ class UnifiedPettingZooTrainer:
         return full.changed(**shorter)
 
     def _documented(self, mode: TrainingMode) -> dict[str, Any]:
-        """Return what the settings of a team say of its training, where `total_episodes` and `training` say nothing."""
+        """Return what the settings of the environment say of its episodes, and of a team's training.
+
+        Of a team, `total_episodes` and the rates in `training` count instead where they are stated.
+        """
         games = read_games(self.config.environment.get("config"))
+        length = {
+            TrainingMode.STRATEGIC: games.strategic_marl.environment.max_episode_steps,
+            TrainingMode.TACTICAL: games.tactical_marl.environment.max_episode_steps,
+            TrainingMode.RISK: games.risk_management.environment.max_episode_steps,
+            TrainingMode.EXECUTION: games.execution.environment.max_episode_steps,
+            TrainingMode.TACTICAL_TEAM: games.tactical.episode_length,
+            TrainingMode.STRATEGIC_TEAM: games.strategic.episode_length,
+        }
+        found: dict[str, Any] = {"episode_length": length[mode]}
         teams = {TrainingMode.TACTICAL_TEAM: games.tactical, TrainingMode.STRATEGIC_TEAM: games.strategic}
         team, training = teams.get(mode), self.config.training
-        if team is None:
-            return {}
-        return {
-            "num_episodes": team.num_episodes,
-            "lr_actor": training.lr_actor or team.lr_actor,
-            "lr_critic": training.lr_critic or team.lr_critic,
-        }
+        if team is not None:
+            found["num_episodes"] = team.num_episodes
+            found["lr_actor"] = training.lr_actor or team.lr_actor
+            found["lr_critic"] = training.lr_critic or team.lr_critic
+        return found
 
     def search(self, mode: TrainingMode, candidate: Candidate, unit: UnitHandle) -> UnitResult:
         """Train a candidate inside `unit`; its metric `validation_reward` is what the search compares."""
