@@ -35,7 +35,10 @@ class RiskView:
         self.covariance = _covariance(market, eps, world.volatility_half_life, dataset.correlation)
         """[T, K, K] of one bar's moves in units of the dataset's volatility, the last bars counting most."""
         usual = _covariance(market, eps, world.usual_half_life, dataset.correlation)
-        self.volatility_ratio = np.sqrt(_mean_diagonal(self.covariance) / _mean_diagonal(usual))
+        self.volatility = np.sqrt(_mean_diagonal(self.covariance))
+        """[T] volatility of the last bars, over that of the dataset."""
+        self.volatility_ratio = self.volatility / np.sqrt(_mean_diagonal(usual))
+        """[T] the same over the usual one."""
         self.mean_correlation = _mean_correlation(self.covariance)
         self.correlation_shock = self.mean_correlation - _mean_correlation(usual)
         monitor = agents.risk_monitor

@@ -189,7 +189,7 @@ class OrderDesk:
         spent = self.slice_cost(fill.sold, split, orders.impact)
         well = np.where(spent > 0.0, least / np.where(spent > 0.0, spent, 1.0), 1.0)
         parts = [
-            -weights.shortfall * (fill.cost + fill.noise + held) / orders.twap,
+            -weights.shortfall * (fill.cost + weights.price_noise * fill.noise + held) / orders.twap,
             weights.speed_bonus * done * (split * self.fast).sum(axis=1),
             -weights.impact_penalty * fill.temporary / orders.twap,
             weights.venue_bonus * done * well,
