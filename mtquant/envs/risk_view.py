@@ -13,7 +13,7 @@ from mtquant.types import Bool, Float, Int
 PRIOR_BARS = 20.0
 """Weight, in bars, of the train split's correlation at the start of each history."""
 DRIFT_BARS = 250.0
-"""The same for the train split's mean return."""
+"""The same for no drift at all."""
 ATR_HALF_LIFE = 10.0
 DAYS_PER_YEAR = 260.0
 
@@ -82,12 +82,10 @@ class RiskView:
         market, sizing = dataset.market, self.settings.agents.position_sizing
         unit = self.exposures(self.equal[None], np.ones(1))[0]
         earned = eps @ unit
-        inside = dataset.splits.train.mask(len(market.time))
-        prior = float(earned[inside].mean()) if inside.any() else 0.0
         mean = np.empty(len(earned))
         for start, stop in market.history_bounds():
             seen = np.arange(1, stop - start + 1)
-            mean[start:stop] = (np.cumsum(earned[start:stop]) + DRIFT_BARS * prior) / (seen + DRIFT_BARS)
+            mean[start:stop] = np.cumsum(earned[start:stop]) / (seen + DRIFT_BARS)
         rate = sizing.risk_free_rate / market.bars_per_year / self.unit_risk
         variance = np.einsum("i,tij,j->t", unit, self.covariance, unit)
         out: Float = sizing.kelly_fraction * (mean - rate) / (variance * self.unit_risk)
