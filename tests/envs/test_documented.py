@@ -17,7 +17,7 @@ from pettingzoo.utils import aec_to_parallel
 from mtquant.context import Streams
 from mtquant.envs import team_v1
 from mtquant.envs.conformance import CHECKS, ENVIRONMENTS, EXPECTED_WARNINGS, environment, run_check, strict
-from mtquant.envs.games.order_desk import ExecutionEnv
+from mtquant.envs.games.order_engine import ExecutionEnv
 from mtquant.errors import ConfigError, DataError, UsageError
 from mtquant.types import Array
 from tests.tiny import tiny_market

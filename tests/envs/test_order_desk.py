@@ -5,7 +5,8 @@ import pytest
 
 from mtquant.config.games import read_games
 from mtquant.context import Streams
-from mtquant.envs.games.order_desk import DESK, OrderDesk, OrderEngine, create_execution_environment
+from mtquant.envs.games.order_desk import DESK, OrderDesk
+from mtquant.envs.games.order_engine import OrderEngine, create_execution_environment
 from mtquant.envs.scenario import Scenario
 from mtquant.errors import UsageError
 

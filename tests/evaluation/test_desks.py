@@ -6,7 +6,8 @@ import pytest
 from mtquant.config.games import read_games
 from mtquant.context import Streams
 from mtquant.envs.engine import GameEngine
-from mtquant.envs.games.order_desk import OrderDesk, OrderEngine
+from mtquant.envs.games.order_desk import OrderDesk
+from mtquant.envs.games.order_engine import OrderEngine
 from mtquant.envs.games.risk import HISTORIES, HISTORY_BARS, SIZING, RiskGame, risk_ground
 from mtquant.envs.ground import DEFAULT_SYMBOLS
 from mtquant.evaluation.oracles.desks import (

@@ -13,7 +13,8 @@ import quadprog
 
 from mtquant.envs.engine import GameEngine
 from mtquant.envs.games.execution import ROUTING_SCALE
-from mtquant.envs.games.order_desk import OrderDesk, OrderEngine
+from mtquant.envs.games.order_desk import OrderDesk
+from mtquant.envs.games.order_engine import OrderEngine
 from mtquant.envs.games.risk import DEFAULT_COST, MIDDLE, RiskGame
 from mtquant.synthetic.sizing import MOVES, SizingOptimum, SizingParams
 from mtquant.types import Float, Int
