@@ -7,9 +7,8 @@ from mtquant.context import Streams
 from mtquant.envs.engine import GameEngine
 from mtquant.envs.games.strategic import StrategicMarketEnv
 from mtquant.envs.games.tactical import TacticalMarketEnv
-from mtquant.envs.ground import DEFAULT_MARKET, DEFAULT_SYMBOLS, SMALL
+from mtquant.envs.ground import default_market
 from mtquant.evaluation.oracles.directions import KnownEdge, best_known, expected_profit
-from mtquant.synthetic import build_planted
 
 ROWS, BARS = 48, 120
 
@@ -17,7 +16,7 @@ ROWS, BARS = 48, 120
 @pytest.mark.parametrize("env", [StrategicMarketEnv, TacticalMarketEnv])
 def test_the_edge_is_worth_something_and_the_columns_show_much_of_it(env):
     game = env(seed=0).row.engine.game
-    truth = build_planted(DEFAULT_MARKET, SMALL, Streams(0), DEFAULT_SYMBOLS).truth
+    truth = default_market(None, 0).truth
 
     def make() -> GameEngine:
         return GameEngine(game, game.dataset.splits.test, ROWS, Streams(1).rng("episodes"))
@@ -29,14 +28,14 @@ def test_the_edge_is_worth_something_and_the_columns_show_much_of_it(env):
         make(), lambda e: {a: rng.integers(0, 3, (ROWS, 1)).astype(float) for a in game.agents}, truth, BARS
     ).mean()
     wrong = expected_profit(make(), lambda e: {a: 2.0 - w for a, w in reference(e).items()}, truth, BARS).mean()
-    assert best > 0.015 and random < 0.0 and wrong < -best
+    assert best > 0.04 and random < 0.0 and wrong < -best
     assert reference.band > 0.0, "trading on every trace of an edge costs more than it earns"
 
     # a linear reading of the columns on the train split, used on the test split
     market, table = game.dataset.market, game.window.table
     weight = fitted(table, truth.alpha, np.flatnonzero(usable(market, game.dataset.splits.train)))
     seen = votes_by(weight, table, reference.band)
-    assert expected_profit(make(), seen, truth, BARS).mean() > 0.3 * best
+    assert 0.5 < expected_profit(make(), seen, truth, BARS).mean() / best < 1.1
 
 
 def usable(market, split) -> np.ndarray:
@@ -72,6 +71,6 @@ def votes_by(weight, table, band):
 
 def test_a_band_of_everything_votes_neutral():
     game = StrategicMarketEnv(seed=0).row.engine.game
-    truth = build_planted(DEFAULT_MARKET, SMALL, Streams(0), DEFAULT_SYMBOLS).truth
+    truth = default_market(None, 0).truth
     engine = GameEngine(game, game.dataset.splits.test, 4, Streams(1).rng("episodes"))
-    assert (expected_profit(engine, KnownEdge(truth, 9.0), truth, 10) == 0.0).all()
+    assert (expected_profit(engine, KnownEdge(game.dataset.market, truth, 9.0), truth, 10) == 0.0).all()
