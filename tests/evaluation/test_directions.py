@@ -28,7 +28,7 @@ def test_the_edge_is_worth_something_and_the_columns_show_much_of_it(env):
         make(), lambda e: {a: rng.integers(0, 3, (ROWS, 1)).astype(float) for a in game.agents}, truth, BARS
     ).mean()
     wrong = expected_profit(make(), lambda e: {a: 2.0 - w for a, w in reference(e).items()}, truth, BARS).mean()
-    assert best > 0.04 and random < 0.0 and wrong < -best
+    assert best > 0.04 and random < 0.0 and wrong < -0.5 * best
     assert reference.band > 0.0, "trading on every trace of an edge costs more than it earns"
 
     # a linear reading of the columns on the train split, used on the test split
