@@ -23,7 +23,7 @@ class RiskEnvironmentSpec(AccountSpec):
     """Confidence of the value at risk (one-sided normal quantile)."""
     correlation_threshold: float = Field(default=0.5, gt=0, le=1)
     """Mean correlation from which an alert is raised."""
-    volatility_half_life: float = Field(default=5.0, gt=0)
+    volatility_half_life: float = Field(default=3.0, gt=0)
     """Half-life, in bars, of the covariance that the value at risk is computed from."""
     usual_half_life: float = Field(default=60.0, gt=0)
     """Half-life, in bars, of what counts as usual volatility, correlation and drift."""
@@ -247,6 +247,9 @@ class ExecutionRewardSpec(Spec):
 
     shortfall: float = Field(default=1.0, ge=0)
     """Weight of implementation shortfall and of the risk of what is left."""
+    price_noise: bool = False
+    """Whether the luck of price moves on shares still held is paid too; it is zero in the mean whatever is done, and
+    larger than all costs for a small order. The account always bears it."""
     speed_bonus: float = Field(default=0.2, ge=0)
     """Paid for an order that is wholly executed below `latency_target`; shares count."""
     impact_penalty: float = Field(default=0.1, ge=0)

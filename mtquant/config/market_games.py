@@ -65,10 +65,13 @@ class StrategicEnvironmentSpec(WindowSpec):
     """Episodes and observations of the strategic game."""
 
     matrix_shape: tuple[int, int] = (48, 13)
+    """Bars x columns of an observation."""
     max_episode_steps: int = Field(default=2000, ge=1)
     """Bars per episode; shorter where a history is shorter."""
     observation_noise: float = Field(default=0.01, ge=0)
+    """Standard deviation of the noise added to what is seen of a bar; the same at every look at it."""
     adjustment_rate: float = Field(default=0.33, gt=0, le=1)
+    """Share of the way from the present to the wanted exposure that is traded each bar."""
     columns: tuple[str, ...] = (
         "mlmi",
         "mlmi_spread",
@@ -84,6 +87,7 @@ class StrategicEnvironmentSpec(WindowSpec):
         "day_sin",
         "day_cos",
     )
+    """Names of the columns (`WindowSpec`)."""
     actions: Literal["discrete", "probabilities"] = "discrete"
     """One of SHORT, NEUTRAL, LONG, or a probability for each of them, in this order."""
 
@@ -134,11 +138,13 @@ class TacticalEnvironmentSpec(WindowSpec):
     """Episodes and observations of the tactical game."""
 
     matrix_shape: tuple[int, int] = (60, 7)
+    """Bars x columns of an observation."""
     max_episode_steps: int = Field(default=1000, ge=1)
     """Bars per episode; shorter where a history is shorter."""
     state_machine: bool = True
     """Whether later agents hear what earlier ones said in the same bar."""
     adjustment_rate: float = Field(default=0.33, gt=0, le=1)
+    """Share of the way from the present to the wanted exposure that is traded each bar."""
     byzantine_tolerance: bool = True
     """Whether the team's decision is the median of the votes, which one faulty agent cannot move beyond the others."""
     columns: tuple[str, ...] = (
@@ -150,12 +156,14 @@ class TacticalEnvironmentSpec(WindowSpec):
         "volume",
         "entry_location",
     )
+    """Names of the columns (`WindowSpec`)."""
 
 
 class FvgAgentSpec(Spec):
     """The agent of fair value gaps."""
 
     observation_columns: tuple[int, ...] = (0, 1, 2)
+    """Columns of the matrix that it sees; the others are zero."""
     detection_threshold: float = Field(default=0.7, gt=0)
     """Smallest gap that counts, in volatilities of one bar."""
     confidence_threshold: float = Field(default=0.8, ge=0, le=1)
@@ -166,6 +174,7 @@ class MomentumAgentSpec(Spec):
     """The agent of momentum."""
 
     observation_columns: tuple[int, ...] = (3, 4)
+    """Columns of the matrix that it sees; the others are zero."""
     momentum_window: int = Field(default=14, ge=2)
     """Bars of the momentum columns."""
     trend_threshold: float = Field(default=0.6, ge=0, lt=1)
@@ -176,6 +185,7 @@ class EntryAgentSpec(Spec):
     """The agent of entries."""
 
     observation_columns: tuple[int, ...] = (5, 6)
+    """Columns of the matrix that it sees; the others are zero."""
     optimization_steps: int = Field(default=10, ge=2)
     """Bars of the range that `entry_location` places the close in."""
     timing_precision: float = Field(default=0.001, ge=0)
@@ -233,7 +243,9 @@ class TeamSpec(WindowSpec):
     position_scale: float = Field(default=2.0, gt=0)
     """Largest exposure held."""
     matrix_shape: tuple[int, int] = (1, 7)
+    """Bars x columns of an observation."""
     columns: tuple[str, ...] = ("momentum", "rsi", "macd", "volume", "volatility_ratio", "trend_state", "position")
+    """Names of the columns (`WindowSpec`)."""
 
 
 TACTICAL_TEAM = TeamSpec()

@@ -115,7 +115,8 @@ def _expectation(detail: ErrorDetails) -> str:
     if kind == "too_long":
         return f"a list of {context['max_length']} entries is expected"
     if kind == "literal_error":
-        return _choice(str(detail["input"]), re.findall(r"'([^']*)'", str(context.get("expected", ""))))
+        expected = str(context.get("expected", ""))
+        return _choice(str(detail["input"]), re.findall(r"'([^']*)'", expected) or [expected])
     return detail["msg"].replace("Input should", "the value should").removesuffix(".")
 
 

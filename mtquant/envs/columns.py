@@ -7,9 +7,8 @@ import numpy as np
 
 from mtquant.context import Streams
 from mtquant.data.dataset import Dataset
-from mtquant.data.features import fill_indicators
-from mtquant.data.indicators import INDICATORS, REGIMES, Indicator
-from mtquant.data.patterns import PATTERNS
+from mtquant.data.features import KNOWN, fill_indicators
+from mtquant.data.indicators import REGIMES, Indicator
 from mtquant.data.sessions import SESSION_NAMES, session_features
 from mtquant.envs.spaces import ObservationLayout
 from mtquant.errors import ConfigError
@@ -20,7 +19,7 @@ POSITION = "position"
 """Column that no bar has: the exposure held, in the row of the last bar."""
 NOISE_BARS = 4093
 """Length of the noise that repeats; prime, so that it never keeps step with an episode."""
-INDICATOR_COLUMNS: dict[str, Indicator] = INDICATORS | REGIMES | PATTERNS
+INDICATOR_COLUMNS: dict[str, Indicator] = KNOWN | REGIMES
 
 
 def column_table(dataset: Dataset, names: Sequence[str], own: Mapping[str, Indicator] | None = None) -> Float32:

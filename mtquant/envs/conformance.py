@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 from pettingzoo.test import api_test, max_cycles_test, parallel_api_test, parallel_seed_test, render_test, seed_test
 
-from mtquant.envs.games import order_desk, risk, strategic, tactical, team
+from mtquant.envs.games import order_engine, risk, strategic, tactical, team
 from mtquant.errors import UsageError
 from mtquant.registry import did_you_mean
 
@@ -40,7 +40,7 @@ ENVIRONMENTS: dict[str, Documented] = {
     "strategic": Documented(strategic.env, strategic.parallel_env),
     "tactical": Documented(tactical.env, tactical.parallel_env),
     "risk": Documented(risk.env, risk.parallel_env),
-    "execution": Documented(order_desk.env, order_desk.parallel_env),
+    "execution": Documented(order_engine.env, order_engine.parallel_env),
     "tactical-team": Documented(partial(team.env, "tactical"), partial(team.parallel_env, "tactical")),
     "strategic-team": Documented(partial(team.env, "strategic"), partial(team.parallel_env, "strategic")),
 }

@@ -3,7 +3,7 @@
 v1: first version.
 """
 
-from mtquant.envs.games.order_desk import ExecutionEnv, env, parallel_env
+from mtquant.envs.games.order_engine import ExecutionEnv, env, parallel_env
 
 __all__ = ["env", "parallel_env", "raw_env"]
 

@@ -23,6 +23,7 @@ from mtquant.data.splits import Splits, by_fraction
 from mtquant.errors import ConfigError
 from mtquant.registry import did_you_mean
 from mtquant.synthetic import SYNTHETIC, build_planted
+from mtquant.synthetic.planted import Planted
 from mtquant.synthetic.settings import with_objective
 
 Bars = Dataset | Market | Path | str | None
@@ -32,8 +33,10 @@ Alter = Callable[[Market], Market]
 
 DEFAULT_MARKET = "embedded"
 DEFAULT_SYMBOLS = ("EURUSD", "XAUUSD", "NAS100")
-SMALL = {"train_histories": 2, "validation_histories": 1, "test_histories": 1, "history_bars": 2200}
+SMALL: dict[str, float] = {"train_histories": 2, "validation_histories": 1, "test_histories": 1, "history_bars": 2200}
 """Size of the default market: a few thousand bars, generated within a tenth of a second."""
+STRONG = {"edge_scale": 2.5}
+"""The default market's edge over that of `embedded`: three directions at full size pay too much cost for less."""
 FILE_SYMBOL = "NQ"
 """Instrument that a file is taken for unless its name begins with another one's."""
 NQ = InstrumentSpec(group="equity", contract_value=20.0, half_spread_bps=0.07, commission_bps=0.06, slippage_bps=0.1)
@@ -69,9 +72,8 @@ def ground_of(
 
     Raises `DataError` for broken or too few bars, `ConfigError` for a name or an instrument that is not known.
     """
-    planted = isinstance(bars, str) and bars in SYNTHETIC
-    if bars is None or planted:
-        return _planted_ground(str(bars or DEFAULT_MARKET), account, episode_length, seed, limits, alter)
+    if bars is None or (isinstance(bars, str) and bars in SYNTHETIC):
+        return _planted_ground(bars, account, episode_length, seed, limits, alter)
     if isinstance(bars, Dataset) and alter is None:
         return Ground(bars, settings(bars.market.symbols, account, episode_length, limits))
     market, splits = _source(bars)
@@ -109,13 +111,27 @@ def settings(
     )
 
 
+def default_market(name: str | None, seed: int) -> Planted:
+    """Return the planted market that environments play without bars of your own, or a small one called `name`."""
+    return build_planted(name or DEFAULT_MARKET, _parameters(name), Streams(seed), DEFAULT_SYMBOLS)
+
+
+def _parameters(name: str | None) -> dict[str, float]:
+    return dict(SMALL) if name else SMALL | STRONG
+
+
 def _planted_ground(
-    name: str, account: AccountSpec, episode_length: int, seed: int, limits: LimitsSpec | None, alter: Alter | None
+    name: str | None,
+    account: AccountSpec,
+    episode_length: int,
+    seed: int,
+    limits: LimitsSpec | None,
+    alter: Alter | None,
 ) -> Ground:
     spec = settings(DEFAULT_SYMBOLS, account, episode_length, limits)
-    spec = spec.model_copy(update={"data": DataSpec(source=name, planted=dict(SMALL))})
-    spec = with_objective(spec)
-    planted = build_planted(name, SMALL, Streams(seed), DEFAULT_SYMBOLS)
+    data = DataSpec(source=name or DEFAULT_MARKET, planted=_parameters(name))
+    spec = with_objective(spec.model_copy(update={"data": data}))
+    planted = default_market(name, seed)
     market = alter(planted.market) if alter else planted.market
     shown = Shown() if planted.signals is None else Shown(planted.signals, planted.signal_names)
     dataset = build_dataset(market, planted.splits, FEATURES, planted=True, catalogue=spec.catalogue, shown=shown)

@@ -13,7 +13,7 @@ from mtquant.types import Bool, Float, Int
 PRIOR_BARS = 20.0
 """Weight, in bars, of the train split's correlation at the start of each history."""
 DRIFT_BARS = 250.0
-"""The same for the train split's mean return."""
+"""The same for no drift at all."""
 ATR_HALF_LIFE = 10.0
 DAYS_PER_YEAR = 260.0
 
@@ -35,7 +35,10 @@ class RiskView:
         self.covariance = _covariance(market, eps, world.volatility_half_life, dataset.correlation)
         """[T, K, K] of one bar's moves in units of the dataset's volatility, the last bars counting most."""
         usual = _covariance(market, eps, world.usual_half_life, dataset.correlation)
-        self.volatility_ratio = np.sqrt(_mean_diagonal(self.covariance) / _mean_diagonal(usual))
+        self.volatility = np.sqrt(_mean_diagonal(self.covariance))
+        """[T] volatility of the last bars, over that of the dataset."""
+        self.volatility_ratio = self.volatility / np.sqrt(_mean_diagonal(usual))
+        """[T] the same over the usual one."""
         self.mean_correlation = _mean_correlation(self.covariance)
         self.correlation_shock = self.mean_correlation - _mean_correlation(usual)
         monitor = agents.risk_monitor
@@ -79,12 +82,10 @@ class RiskView:
         market, sizing = dataset.market, self.settings.agents.position_sizing
         unit = self.exposures(self.equal[None], np.ones(1))[0]
         earned = eps @ unit
-        inside = dataset.splits.train.mask(len(market.time))
-        prior = float(earned[inside].mean()) if inside.any() else 0.0
         mean = np.empty(len(earned))
         for start, stop in market.history_bounds():
             seen = np.arange(1, stop - start + 1)
-            mean[start:stop] = (np.cumsum(earned[start:stop]) + DRIFT_BARS * prior) / (seen + DRIFT_BARS)
+            mean[start:stop] = np.cumsum(earned[start:stop]) / (seen + DRIFT_BARS)
         rate = sizing.risk_free_rate / market.bars_per_year / self.unit_risk
         variance = np.einsum("i,tij,j->t", unit, self.covariance, unit)
         out: Float = sizing.kelly_fraction * (mean - rate) / (variance * self.unit_risk)

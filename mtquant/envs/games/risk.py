@@ -42,7 +42,7 @@ EMERGENCY_SCALE = 0.5
 METRIC_NAMES = (
     "size_level",
     "var_use",
-    "volatility_ratio",
+    "volatility",
     "mean_correlation",
     "correlation_shock",
     "drawdown",
@@ -51,8 +51,10 @@ METRIC_NAMES = (
     "budget_level",
     "spread_level",
 )
+SIZING = SizingParams(volatility=(0.10, 0.40), stay=0.99)
+"""The default market: long regimes of calm and of storm, so that no constant size earns more than 0.57 of the best."""
 HISTORIES, HISTORY_BARS = (3, 1, 1), 1500
-"""Size of the default market: volatility regimes with a drift (`sizing.sizing_bars`)."""
+"""Its size."""
 DEFAULT_COST = 2e-4
 
 
@@ -108,7 +110,7 @@ class RiskGame(MarketGame):
         metrics = [
             levels[:, 0],
             use,
-            np.log(self.view.volatility_ratio[state.t]),
+            np.log(self.view.volatility[state.t]),
             self.view.mean_correlation[state.t],
             self.view.correlation_shock[state.t],
             10.0 * (1.0 - equity / np.maximum(memory["peak"], equity)),
@@ -214,7 +216,7 @@ class RiskGame(MarketGame):
 
 
 def risk_ground(
-    bars: Bars, settings_: RiskManagementSpec, steps: int, seed: int, sizing: SizingParams | None = None
+    bars: Bars, settings_: RiskManagementSpec, steps: int, seed: int, sizing: SizingParams = SIZING
 ) -> Ground:
     """Return dataset and settings; without bars of your own, volatility regimes with a drift, crashes included."""
     world = settings_.environment
@@ -232,7 +234,7 @@ def risk_ground(
     )
     if bars is not None:
         return ground_of(bars, world, steps, seed=seed, limits=limits, alter=alter if world.black_swan_rate else None)
-    made = sizing_bars(sizing or SizingParams(), Streams(seed), DEFAULT_SYMBOLS, HISTORIES, HISTORY_BARS)
+    made = sizing_bars(sizing, Streams(seed), DEFAULT_SYMBOLS, HISTORIES, HISTORY_BARS)
     account = world
     if world.costs == "auto":
         account = world.model_copy(update={"costs": "flat", "transaction_cost": DEFAULT_COST})
