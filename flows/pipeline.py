@@ -98,15 +98,24 @@ def _execute(root: Path, record: RunRecord, execution: Execution, workers: int) 
     show_plan(root, record)
     nodes = nodes_of([unit_of_run(root, record, name).spec for name in record.units])
     execution.progress = ProgressBars()
-    link = RunLink(root, record)
+    link, schedule = RunLink(root, record), Schedule(nodes, execution, workers)
     with execution.progress.moving(also=link):
-        outcomes = Schedule(nodes, execution, workers).run()
+        outcomes = schedule.run()
     link()
     show_results(root, record, outcomes)
     state = _state(record, outcomes, execution)
     append_event(root, run, "run-ended", state=state.name)
     execution.ended = True
+    if schedule.interrupted is not None and _is_being_cancelled():
+        # Whoever cancels it in Prefect tells its state.
+        raise schedule.interrupted
     return state
+
+
+def _is_being_cancelled() -> bool:
+    with get_client(sync_client=True) as client:
+        state = client.read_flow_run(UUID(str(flow_run.id))).state
+    return state is not None and state.is_cancelling()
 
 
 def _present(root: Path, run: str) -> None:

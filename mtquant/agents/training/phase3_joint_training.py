@@ -174,9 +174,9 @@ class Phase3JointTrainer:
             if self.phase.credit == "shared":
                 marginal = np.repeat(outcome.rewards[META][:, None], marginal.shape[1], axis=1)
             utility.append(float(outcome.rewards[META].mean()))
-            loss = result.equity < (1.0 - self.phase.tail.level) * result.equity_before
-            large.append(float(loss.mean()))
-            meta_reward = meta_reward + np.stack([outcome.rewards[META], loss], axis=1)
+            lost = result.equity < (1.0 - self.phase.tail.level) * result.equity_before
+            large.append(float(lost.mean()))
+            meta_reward = meta_reward + np.stack([outcome.rewards[META], lost], axis=1)
             for group, slots in game.members.items():
                 learner = learners[group]
                 activity[group].add(result.exposure[:, slots], result.trade[:, slots])
@@ -193,17 +193,25 @@ class Phase3JointTrainer:
                 env.restart(ended)
                 ended = np.zeros(env.rows, dtype=bool)
             self._start = outcome.done
+        measured = {"utility_per_bar": float(np.mean(utility)), "large_loss_rate": float(np.mean(large))}
+        for group, behaviour in activity.items():
+            measured |= {f"{group}/{name}": value for name, value in behaviour.take().items()}
+        return measured | self._finish(env, game, learners, pending, measured["large_loss_rate"])
+
+    def _finish(
+        self,
+        env: MultiAgentVecEnv,
+        game: JointGame,
+        learners: dict[str, JointLearner],
+        pending: dict[str, list[Rollout]],
+        loss_rate: float,
+    ) -> dict[str, float]:
+        """Add the samples of the rollout to `pending` and let the tail's multiplier follow the rate of large losses."""
         constrained = self.phase.tail.enabled
         for agent, learner in learners.items():
             multiplier = self.tail.multiplier if constrained and agent == META else None
             pending[agent].append(learner.finish(learner.value(*_inputs(env, game, agent)), self._start, multiplier))
-        rate = float(np.mean(large))
-        measured = {"utility_per_bar": float(np.mean(utility)), "large_loss_rate": rate}
-        if constrained:
-            measured["tail_multiplier"] = self.tail.update(rate)
-        for group, behaviour in activity.items():
-            measured |= {f"{group}/{name}": value for name, value in behaviour.take().items()}
-        return measured
+        return {"tail_multiplier": self.tail.update(loss_rate)} if constrained else {}
 
     def _bootstrap(self, env: MultiAgentVecEnv, game: JointGame, learner: JointLearner, cut: Bool) -> Float32:
         """Return `[B, streams]` the discounted value of what follows episodes that were cut, 0 elsewhere."""
