@@ -59,7 +59,6 @@ CODE: dict[str, tuple[str, ...]] = {
         "mtquant.evaluation",
         "mtquant.execution.evaluating",
         "mtquant.execution.share_rows",
-        "mtquant.execution.trained",
         "mtquant.gates.shares",
         "mtquant.metrics",
         "mtquant.synthetic",

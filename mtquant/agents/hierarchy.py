@@ -91,3 +91,38 @@ def best_common_budget(
     best = linear / (2.0 * quadratic) if quadratic > 0 else SMALLEST_BUDGET
     ceiling = 0.95 * spec.phase2.budget_limit / len(spec.groups)
     return float(np.clip(best, SMALLEST_BUDGET, ceiling))
+
+
+@dataclass(frozen=True)
+class Trained:
+    """What the phases left, as hierarchies; `budget` is phase 1's common one, fitted on validation."""
+
+    phase1: Hierarchy
+    phase2: Hierarchy
+    phase3: Hierarchy
+    control: Hierarchy | None
+    specialists: Mapping[str, PolicyBundle]
+    budget: float
+
+
+def load_trained(spec: PipelineSpec, dataset: Dataset, folders: Mapping[str, Path]) -> Trained:
+    """Load the bundles of all phases from the units' `outputs` folders."""
+    specialist_folders = {g: folders[f"phase1-{g}"] / g for g in spec.groups}
+    specialists = load_acts(specialist_folders)
+    aversion = spec.phase3.reward.risk_aversion * spec.environment.target_volatility * dataset.unit_risk
+    budget = best_common_budget(specialists, spec, dataset, dataset.splits.validation, aversion)
+    meta = load_acts({META: folders["phase2-meta"] / META})
+    agents = (META, *spec.groups)
+    joint = load_acts({a: folders["phase3-joint"] / a for a in agents})
+    control = None
+    if "phase3-no-peers" in folders:
+        alone = load_acts({a: folders["phase3-no-peers"] / a for a in agents})
+        control = Hierarchy("no-peers", alone, context=False, joint=True)
+    return Trained(
+        with_equal_budgets(specialists, spec, budget),
+        Hierarchy("phase2", {**specialists, **meta}, context=False, joint=False),
+        Hierarchy("phase3", joint, context=spec.phase3.peers, joint=True),
+        control,
+        {g: PolicyBundle.load(f) for g, f in specialist_folders.items()},
+        budget,
+    )

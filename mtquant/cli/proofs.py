@@ -47,10 +47,9 @@ def _learning(quiet: bool) -> tuple[str, list[dict[str, object]], list[str]]:
     from functools import partial
 
     from mtquant.gates.definitions import small_gates
-    from mtquant.gates.runner import run_gates, table
-    from mtquant.gates.trainings import train
+    from mtquant.gates.runner import finish, run_gates, table
 
-    results = run_gates(small_gates(), partial(train, store_root()), lambda text: _say(text, quiet))
+    results = run_gates(small_gates(), partial(finish, store_root()), lambda text: _say(text, quiet))
     return table(results), [r.values() for r in results], [r.gate.name for r in results if not r.passed]
 
 

@@ -6,6 +6,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
+from mtquant.agents.hierarchy import Trained, load_trained
 from mtquant.config.agents import PipelineSpec
 from mtquant.config.load import to_yaml
 from mtquant.context import Streams
@@ -23,7 +24,6 @@ from mtquant.evaluation.series import Measuring
 from mtquant.evaluation.statistics import Interval
 from mtquant.evaluation.targets import documented_targets, judge
 from mtquant.execution.share_rows import share_rows
-from mtquant.execution.trained import Trained, load_trained
 from mtquant.registry import build
 from mtquant.store.files import write_atomic
 from mtquant.store.journal import Journal, headline

@@ -1,6 +1,10 @@
 """`python -m mtquant.gates`: train against known optima and say whether each claim holds."""
 
+import json
+import os
 import sys
+from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 from typing import Annotated
 
@@ -9,36 +13,55 @@ import typer
 
 from mtquant.context import store_root
 from mtquant.errors import GateError, MTQuantError, UsageError
+from mtquant.gates.ablation import ablation_table, run_ablation
 from mtquant.gates.definitions import full_gates, small_gates
-from mtquant.gates.execution import ExecutionTraining, finish_execution
-from mtquant.gates.runner import Finished, run_gates, table, write_results
-from mtquant.gates.trainings import Training, train
+from mtquant.gates.gate import Gate
+from mtquant.gates.runner import finish, run_gates, table, write_results
 from mtquant.registry import did_you_mean
+from mtquant.store.files import make_folder, write_atomic
 
 RESULTS = Path("benchmarks/results/gates.json")
+ABLATION = "ablation"
+JOBS = max(1, min(8, os.cpu_count() or 1))
 
 
 def gates(
     full: Annotated[
-        bool, typer.Option("--full/--small", help="All gates at full budgets, or a minute of them.")
+        bool, typer.Option("--full/--small", help="All gates with several seeds and the ablation, or a part of them.")
     ] = False,
     out: Annotated[Path, typer.Option("--out", help="File for the results.")] = RESULTS,
-    only: Annotated[list[str] | None, typer.Option("--only", help="Only this gate; may be repeated.")] = None,
+    only: Annotated[
+        list[str] | None, typer.Option("--only", help="Only this gate, or `ablation`; may be repeated.")
+    ] = None,
+    jobs: Annotated[int, typer.Option("--jobs", min=1, help="Trainings side by side.")] = JOBS,
 ) -> None:
     """Train against known optima, write the results and end with 8 where a gate is not met."""
-    chosen = full_gates() if full else small_gates()
-    known = {gate.name: gate for gate in chosen}
+    offered = full_gates() if full else small_gates()
+    known = [gate.name for gate in offered] + [ABLATION] * full
     for name in only or ():
         if name not in known:
             raise UsageError(f"There is no gate `{name}`.{did_you_mean(name, known)}")
-    if only:
-        chosen = tuple(known[name] for name in only)
-    results = run_gates(chosen, _finish, _say)
+    chosen = [gate for gate in offered if not only or gate.name in only]
+    failed = _judge(chosen, out, jobs) if chosen else []
+    if full and (not only or ABLATION in only):
+        failed += _compare(out.with_name("ablation.json"), jobs)
+    if failed:
+        raise GateError(f"Not met: {', '.join(failed)}.")
+
+
+def _judge(chosen: Sequence[Gate], out: Path, jobs: int) -> list[str]:
+    results = run_gates(chosen, partial(finish, store_root()), _say, jobs)
     write_results(results, out)
     _say(f"\n{table(results)}\n\nwritten to {out}")
-    failed = [result.gate.name for result in results if not result.passed]
-    if failed:
-        raise GateError(f"{len(failed)} of {len(results)} gates were not met: {', '.join(failed)}.")
+    return [result.gate.name for result in results if not result.passed]
+
+
+def _compare(out: Path, jobs: int) -> list[str]:
+    found = run_ablation(partial(finish, store_root()), _say, jobs)
+    make_folder(out.parent)
+    write_atomic(out, (json.dumps(found.values(), indent=1, allow_nan=False) + "\n").encode())
+    _say(f"\n{ablation_table(found)}\n\nwritten to {out}")
+    return [] if found.passed else [ABLATION]
 
 
 def main() -> None:
@@ -50,12 +73,6 @@ def main() -> None:
     except MTQuantError as error:
         sys.stderr.write(f"error: {error}\n")
         sys.exit(error.exit_code)
-
-
-def _finish(training: Training | ExecutionTraining, seed: int) -> Finished:
-    if isinstance(training, ExecutionTraining):
-        return finish_execution(store_root(), training, seed)
-    return train(store_root(), training, seed)
 
 
 def _say(text: str) -> None:
