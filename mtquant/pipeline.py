@@ -63,7 +63,13 @@ CODE: dict[str, tuple[str, ...]] = {
         "mtquant.metrics",
         "mtquant.synthetic",
     ),
-    "export": (*_PLAYING, "mtquant.agents.network", "mtquant.agents.recording", "mtquant.export"),
+    "export": (
+        *_PLAYING,
+        "mtquant.agents.hierarchy",
+        "mtquant.agents.network",
+        "mtquant.agents.recording",
+        "mtquant.export",
+    ),
 }
 """Packages and modules whose source decides the result of each kind of unit."""
 

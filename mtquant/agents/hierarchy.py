@@ -1,10 +1,13 @@
 """Bundles composed into the policies of the joint game, phase by phase."""
 
+import copy
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
+import torch
+from torch import nn
 
 from mtquant.agents.bundle import PolicyBundle
 from mtquant.config.agents import PipelineSpec
@@ -60,6 +63,17 @@ class Hierarchy:
 def load_acts(folders: Mapping[str, Path]) -> dict[str, ActFn]:
     """Load bundles by agent as policies of the joint game."""
     return {agent: PolicyBundle.load(folder).act_fn() for agent, folder in folders.items()}
+
+
+def constant_meta(meta: PolicyBundle, budgets: Float, limit: float) -> PolicyBundle:
+    """Return a bundle like `meta` that always gives `budgets` [G] (their sum below `limit`)."""
+    policy = copy.deepcopy(meta.policy)
+    last = policy.action_net
+    assert isinstance(last, nn.Linear)
+    with torch.no_grad():
+        last.weight.zero_()
+        last.bias.copy_(torch.from_numpy(ConstantBudgets.of(budgets, limit).action[0]))
+    return replace(meta, policy=policy, provenance={"phase": 1, "budgets": [float(b) for b in budgets]})
 
 
 def with_equal_budgets(specialists: Mapping[str, ActFn], spec: PipelineSpec, budget: float) -> Hierarchy:

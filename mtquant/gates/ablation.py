@@ -14,6 +14,7 @@ from scipy.stats import t as student
 from mtquant.agents.learning.aggregators import AGGREGATORS
 from mtquant.evaluation.statistics import LEVEL, Interval
 from mtquant.gates.definitions import NETTING
+from mtquant.gates.gate import Measure
 from mtquant.gates.hierarchies import OptimumShare
 from mtquant.gates.runner import Needed, Say, Trainer, training_ahead
 from mtquant.gates.trainings import Training
@@ -21,7 +22,7 @@ from mtquant.gates.trainings import Training
 DEFAULT = "default"
 TIMESTEPS = 500_000
 SEEDS, FRESH = (0, 1, 2), (3, 4, 5)
-WORTH = OptimumShare("phase3", "phase1")
+WORTH: Measure = OptimumShare("phase3", "phase1")
 """Utility over the best that desks can do without knowing of one another."""
 
 VARIANTS: Mapping[str, tuple[str, ...]] = {
