@@ -7,8 +7,8 @@ import numpy as np
 from mtquant import metrics
 from mtquant.context import Streams
 from mtquant.evaluation.content import Assessed, Promotion
-from mtquant.evaluation.dependence import mean_error, sharpe_error
 from mtquant.evaluation.days import paired_gains
+from mtquant.evaluation.dependence import mean_error, sharpe_error
 from mtquant.evaluation.result import BacktestResult
 from mtquant.evaluation.series import Clock, Days, Measuring, by_day, common_clock, cut
 from mtquant.evaluation.skill import judge_skill

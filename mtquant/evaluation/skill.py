@@ -63,14 +63,9 @@ def deflated_sharpe(
 
 
 def minimum_track_record(
-    sharpe: float,
-    benchmark: float = 0.0,
-    *,
-    skew: float = 0.0,
-    kurtosis: float = 3.0,
-    confidence: float = CONFIDENCE,
+    sharpe: float, benchmark: float = 0.0, *, skew: float = 0.0, kurtosis: float = 3.0, confidence: float = CONFIDENCE
 ) -> float:
-    """Return how many observations are needed to say that the Sharpe ratio is above `benchmark`; infinite if it is not."""
+    """Return how many observations it takes to say that the Sharpe ratio is above `benchmark`; infinite if it is not."""
     if not sharpe > benchmark:
         return math.nan if math.isnan(sharpe) else math.inf
     z = float(norm.ppf(confidence))
@@ -126,9 +121,7 @@ class Skill:
         return Finding.SKILL if self.deflated >= CONFIDENCE else Finding.NONE
 
 
-def judge_skill(
-    passes: Sequence[Float], per_year: float, *, others: Sequence[float] = (), free: float = 0.0
-) -> Skill:
+def judge_skill(passes: Sequence[Float], per_year: float, *, others: Sequence[float] = (), free: float = 0.0) -> Skill:
     """Return what daily returns `[D_n]` of independent passes say about skill.
 
     `others` are the annualised Sharpe ratios of all other trials on the same bars. Below `FEW_TRIALS` their spread is

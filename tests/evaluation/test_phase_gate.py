@@ -26,28 +26,30 @@ def persistent(rng, memory):
     return out
 
 
-def earned(gain, memory, trials=400):
+def earned(gain, memory, trials):
     """Return the share of trials in which a phase that adds `gain` a day to 0.5 units of other noise is promoted."""
     rng = Streams(11).rng("phase gate")
     count = 0
     for _ in range(trials):
         before = 0.1 + persistent(rng, 0.0)
         after = before + gain + 0.5 * persistent(rng, memory)
-        found = paired_gains(days(after), days(before), UNIT_RISK, 0.0, rng, samples=200)
+        found = paired_gains(days(after), days(before), UNIT_RISK, 0.0, rng, samples=100)
         count += Promotion("Phase 3", "Phase 2", *found).earned
     return count / trials
 
 
-@pytest.mark.parametrize("memory", [0.0, 0.3, 0.6])
-def test_a_phase_that_adds_nothing_is_promoted_as_rarely_as_stated(memory):
-    share = earned(0.0, memory)
-    error = np.sqrt(NOMINAL * (1.0 - NOMINAL) / 400)
+@pytest.mark.parametrize(
+    ("memory", "trials"), [(0.6, 60), *(pytest.param(m, 400, marks=pytest.mark.slow) for m in (0.0, 0.3, 0.6))]
+)
+def test_a_phase_that_adds_nothing_is_promoted_as_rarely_as_stated(memory, trials):
+    share = earned(0.0, memory, trials)
+    error = np.sqrt(NOMINAL * (1.0 - NOMINAL) / trials)
     assert share <= NOMINAL + 3.0 * error, f"{share:.3f}"
 
 
 def test_a_phase_that_adds_something_is_promoted():
-    # Four standard errors of the mean difference: 0.5 / sqrt(1000).
-    assert earned(4.0 * 0.5 / np.sqrt(PASSES * DAYS), 0.0, trials=100) > 0.95
+    # Five standard errors of the mean difference: 0.5 / sqrt(1000).
+    assert earned(5.0 * 0.5 / np.sqrt(PASSES * DAYS), 0.0, trials=30) > 0.9
 
 
 def test_a_phase_that_changes_nothing_is_never_promoted():
