@@ -14,6 +14,7 @@ import typer
 from mtquant.context import store_root
 from mtquant.errors import GateError, MTQuantError, UsageError
 from mtquant.gates.ablation import ablation_table, run_ablation
+from mtquant.gates.broken import broken_table, broken_values, run_broken
 from mtquant.gates.definitions import full_gates, small_gates
 from mtquant.gates.gate import Gate
 from mtquant.gates.runner import finish, run_gates, table, write_results
@@ -33,9 +34,15 @@ def gates(
     only: Annotated[
         list[str] | None, typer.Option("--only", help="Only this gate, or `ablation`; may be repeated.")
     ] = None,
+    broken: Annotated[
+        bool, typer.Option("--broken", help="Instead, break what gates guard and see that each notices.")
+    ] = False,
     jobs: Annotated[int, typer.Option("--jobs", min=1, help="Trainings side by side.")] = JOBS,
 ) -> None:
     """Train against known optima, write the results and end with 8 where a gate is not met."""
+    if broken:
+        _break(out.with_name("broken.json"), jobs)
+        return
     offered = full_gates() if full else small_gates()
     known = [gate.name for gate in offered] + [ABLATION] * full
     for name in only or ():
@@ -56,12 +63,25 @@ def _judge(chosen: Sequence[Gate], out: Path, jobs: int) -> list[str]:
     return [result.gate.name for result in results if not result.passed]
 
 
+def _break(out: Path, jobs: int) -> None:
+    found = run_broken(partial(finish, store_root()), _say, jobs)
+    _write(out, broken_values(found))
+    _say(f"\n{broken_table(found)}\n\nwritten to {out}")
+    missed = [entry.gate for entry, result in found if result.passed]
+    if missed:
+        raise GateError(f"Broken, and not noticed: {', '.join(missed)}.")
+
+
 def _compare(out: Path, jobs: int) -> list[str]:
     found = run_ablation(partial(finish, store_root()), _say, jobs)
-    make_folder(out.parent)
-    write_atomic(out, (json.dumps(found.values(), indent=1, allow_nan=False) + "\n").encode())
+    _write(out, found.values())
     _say(f"\n{ablation_table(found)}\n\nwritten to {out}")
     return [] if found.passed else [ABLATION]
+
+
+def _write(out: Path, values: object) -> None:
+    make_folder(out.parent)
+    write_atomic(out, (json.dumps(values, indent=1, allow_nan=False) + "\n").encode())
 
 
 def main() -> None:

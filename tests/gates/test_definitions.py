@@ -4,6 +4,7 @@ import pytest
 
 from mtquant.config.load import load_pipeline
 from mtquant.gates.ablation import DEFAULT, VARIANTS, training_of
+from mtquant.gates.broken import BREAKS, broken
 from mtquant.gates.definitions import full_gates, small_gates
 from mtquant.gates.execution import ExecutionTraining
 from mtquant.gates.measures import ReportedShare
@@ -105,6 +106,18 @@ MUST = {
 def test_thresholds_are_those_that_were_set():
     found = {gate.name: gate.threshold for gate in full_gates() if not gate.name.startswith("embedded-null")}
     assert found == MUST
+
+
+@pytest.mark.parametrize("entry", BREAKS, ids=lambda entry: entry.gate)
+def test_what_is_broken_differs_from_what_is_guarded(entry):
+    gate = {gate.name: gate for gate in full_gates()}[entry.gate]
+    made = broken(entry)
+    assert (made.measure, made.rule, made.threshold) == (gate.measure, gate.rule, gate.threshold)
+    if isinstance(gate.training, ExecutionTraining):
+        assert made.training.timesteps == 1
+        return
+    spec, whole = (load_pipeline("default", None, g.training.settings) for g in (made, gate))
+    assert spec != whole
 
 
 @pytest.mark.parametrize("variant", VARIANTS)
