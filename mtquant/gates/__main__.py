@@ -13,8 +13,8 @@ import typer
 
 from mtquant.context import store_root
 from mtquant.errors import GateError, MTQuantError, UsageError
-from mtquant.gates.ablation import ablation_table, run_ablation
-from mtquant.gates.broken import broken_table, broken_values, run_broken
+from mtquant.gates.ablation import SEEDS, VARIANTS, ablation_table, run_ablation, training_of
+from mtquant.gates.broken import BREAKS, broken_gate, broken_table, broken_values, run_broken
 from mtquant.gates.definitions import full_gates, small_gates
 from mtquant.gates.gate import Gate
 from mtquant.gates.runner import finish, run_gates, table, write_results
@@ -37,23 +37,39 @@ def gates(
     broken: Annotated[
         bool, typer.Option("--broken", help="Instead, break what gates guard and see that each notices.")
     ] = False,
+    plan: Annotated[bool, typer.Option("--plan", help="Say what would be trained, and train nothing.")] = False,
     jobs: Annotated[int, typer.Option("--jobs", min=1, help="Trainings side by side.")] = JOBS,
 ) -> None:
     """Train against known optima, write the results and end with 8 where a gate is not met."""
+    ablation = full and not broken and (not only or ABLATION in only)
+    if plan:
+        _say(_plan(list(map(broken_gate, BREAKS)) if broken else _chosen(full, only), ablation))
+        return
     if broken:
         _break(out.with_name("broken.json"), jobs)
         return
+    chosen = _chosen(full, only)
+    failed = _judge(chosen, out, jobs) if chosen else []
+    if ablation:
+        failed += _compare(out.with_name("ablation.json"), jobs)
+    if failed:
+        raise GateError(f"Not met: {', '.join(failed)}.")
+
+
+def _chosen(full: bool, only: Sequence[str] | None) -> list[Gate]:
     offered = full_gates() if full else small_gates()
     known = [gate.name for gate in offered] + [ABLATION] * full
     for name in only or ():
         if name not in known:
             raise UsageError(f"There is no gate `{name}`.{did_you_mean(name, known)}")
-    chosen = [gate for gate in offered if not only or gate.name in only]
-    failed = _judge(chosen, out, jobs) if chosen else []
-    if full and (not only or ABLATION in only):
-        failed += _compare(out.with_name("ablation.json"), jobs)
-    if failed:
-        raise GateError(f"Not met: {', '.join(failed)}.")
+    return [gate for gate in offered if not only or gate.name in only]
+
+
+def _plan(chosen: Sequence[Gate], ablation: bool) -> str:
+    lines = [f"{g.name}: {g.claim}; {g.rule} {g.threshold:g}; seeds {list(g.seeds)}; {g.training}" for g in chosen]
+    lines += [f"{ABLATION}: {name}; seeds {list(SEEDS)}; {training_of(name)}" for name in VARIANTS] * ablation
+    count = len({(g.training, s) for g in chosen for s in g.seeds}) + len(VARIANTS) * len(SEEDS) * ablation
+    return "\n".join([*lines, f"{count} trainings"])
 
 
 def _judge(chosen: Sequence[Gate], out: Path, jobs: int) -> list[str]:

@@ -49,7 +49,7 @@ BREAKS = (
 """Breaks that are settings. Leaks, wrong forecasts and limits that let more through are planted by the tests."""
 
 
-def broken(entry: Break) -> Gate:
+def broken_gate(entry: Break) -> Gate:
     """Return the gate of `entry` on its broken training, with one seed."""
     gate = next(gate for gate in full_gates() if gate.name == entry.gate)
     if isinstance(gate.training, ExecutionTraining):
@@ -60,7 +60,7 @@ def broken(entry: Break) -> Gate:
 
 def run_broken(trainer: Trainer, say: Say, jobs: int = 1) -> list[tuple[Break, GateResult]]:
     """Train what is broken and return what each gate says of it."""
-    return list(zip(BREAKS, run_gates([broken(entry) for entry in BREAKS], trainer, say, jobs), strict=True))
+    return list(zip(BREAKS, run_gates([broken_gate(entry) for entry in BREAKS], trainer, say, jobs), strict=True))
 
 
 def broken_table(found: Sequence[tuple[Break, GateResult]]) -> str:

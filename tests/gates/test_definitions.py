@@ -4,7 +4,7 @@ import pytest
 
 from mtquant.config.load import load_pipeline
 from mtquant.gates.ablation import DEFAULT, VARIANTS, training_of
-from mtquant.gates.broken import BREAKS, broken
+from mtquant.gates.broken import BREAKS, broken_gate
 from mtquant.gates.definitions import full_gates, small_gates
 from mtquant.gates.execution import ExecutionTraining
 from mtquant.gates.measures import ReportedShare
@@ -111,7 +111,7 @@ def test_thresholds_are_those_that_were_set():
 @pytest.mark.parametrize("entry", BREAKS, ids=lambda entry: entry.gate)
 def test_what_is_broken_differs_from_what_is_guarded(entry):
     gate = {gate.name: gate for gate in full_gates()}[entry.gate]
-    made = broken(entry)
+    made = broken_gate(entry)
     assert (made.measure, made.rule, made.threshold) == (gate.measure, gate.rule, gate.threshold)
     if isinstance(gate.training, ExecutionTraining):
         assert made.training.timesteps == 1
