@@ -27,9 +27,9 @@ def prove(*, leaks: bool, learning: bool, as_json: bool) -> None:
 
 def _leaks() -> tuple[str, list[dict[str, object]], list[str]]:
     # imported here: the usual `doctor` answers without torch
-    from mtquant.evaluation.causality import Search, leak_suite, suite_table
+    from mtquant.evaluation.causality import leak_suite, suite_table
 
-    trials = leak_suite(Search(trials=16, steps=30))
+    trials = leak_suite()
     values: list[dict[str, object]] = [
         {
             "name": trial.name,
