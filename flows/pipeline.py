@@ -59,11 +59,12 @@ def pipeline(
     """
     root, given = store_root(), EXECUTION.get()
     try:
-        with ExitStack() as held:
+        # The lock is given back before the last pass of the publisher, which tells the state that the run is left in.
+        with ExitStack() as tracked, ExitStack() as held:
             request = Request(profile, data, timeframe, settings, seed)
             record, execution = _prepared(root, request, resume, held) if given is None else _locked(root, given, held)
             held.callback(EXECUTION.reset, EXECUTION.set(execution))
-            held.enter_context(publishing(root, record.run_id))
+            tracked.enter_context(publishing(root, record.run_id))
             held.enter_context(forwarding_stops(execution.supervisor))
             return _execute(root, record, execution, workers or default_workers())
     except MTQuantError as error:
