@@ -7,6 +7,7 @@ the same decisions, which is what makes its log replayable.
 import json
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from typing import Any, ClassVar, NamedTuple
 
 import numpy as np
@@ -286,7 +287,7 @@ class PLR(Curriculum):
     def placed(self, tag: int, first: int, last: int) -> None:
         """Fix a new level to its bars."""
         if tag in self.new:
-            self.new[tag] = self.new[tag]._replace(at=(first, last))
+            self.new[tag] = replace(self.new[tag], at=(first, last))
 
     def decide(self, share: float, evidence: Sequence[Evidence]) -> list[Decision]:
         """Keep new levels with high scores, and the latest score of those kept; tell what was drawn."""
@@ -335,8 +336,8 @@ def ranges_of(spec: CurriculumSpec) -> Float:
 
 def between(low: Float, high: Float, rng: np.random.Generator) -> Scenario:
     """Return the scenario of numbers drawn uniformly from `low` [4] to `high` [4]."""
-    drawn = low + (high - low) * rng.random(len(low))
-    return Scenario(**dict(zip(REAL, map(float, drawn), strict=True)))
+    cost, volatility, noise, episode = (low + (high - low) * rng.random(len(low))).tolist()
+    return Scenario(cost, volatility, episode, noise)
 
 
 def build_curriculum(spec: CurriculumSpec, real: Yardstick) -> Curriculum:

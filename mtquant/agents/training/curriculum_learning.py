@@ -146,7 +146,9 @@ class AdvancedCurriculumLearning:
     def write_log(self, folder: Path) -> None:
         """Write `curriculum.jsonl`: settings, then a line per rollout in which something began, ended or changed."""
         folder.mkdir(parents=True, exist_ok=True)
-        (folder / LOG).write_text("".join(json.dumps(line) + "\n" for line in self.log), encoding="utf-8")
+        # sorted, because a log that came from a checkpoint is
+        text = "".join(json.dumps(line, sort_keys=True) + "\n" for line in self.log)
+        (folder / LOG).write_text(text, encoding="utf-8")
 
 
 def yardstick_of(dataset: Dataset, episode_length: int) -> Yardstick:
