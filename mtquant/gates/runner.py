@@ -97,7 +97,10 @@ def finish(root: Path, training: Training | ExecutionTraining, seed: int) -> Fin
 def run_gates(gates: Sequence[Gate], trainer: Trainer, say: Say, jobs: int = 1) -> list[GateResult]:
     """Return the results of `gates`; equal trainings are done once, `jobs` at a time. Raises what training raises."""
     commit = current_commit()
-    needed = {(gate.training, seed): gate.name for gate in gates for seed in gate.seeds}
+    needed: dict[Needed, str] = {}
+    for gate in gates:
+        for seed in gate.seeds:
+            needed.setdefault((gate.training, seed), gate.name)
     results = []
     with training_ahead(needed, trainer, say, jobs) as finished:
         for gate in gates:
