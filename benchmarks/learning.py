@@ -55,8 +55,12 @@ def page(results: Path = RESULTS) -> None:
     text = _between(text, "gates", _gates(_read(results)))
     text = _between(text, "ablation", _ablation(_read(folder / "ablation.json")))
     text = _between(text, "broken", _broken(_read(folder / "broken.json")))
+    pictures = []
     for gate, unit, metric, references, title in CURVES:
-        draw(gate, unit, metric, references, title, IMAGES / f"learning-{gate}.png")
+        path = IMAGES / f"learning-{gate}.png"
+        draw(gate, unit, metric, references, title, path)
+        pictures.append(f"![{title}](images/{path.name})")
+    text = _between(text, "pictures", "\n\n".join(pictures))
     write_atomic(PAGE, text.encode())
 
 
