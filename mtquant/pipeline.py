@@ -70,6 +70,8 @@ CODE: dict[str, tuple[str, ...]] = {
         "mtquant.agents.hierarchy",
         "mtquant.agents.network",
         "mtquant.agents.recording",
+        "mtquant.evaluation.backtest",
+        "mtquant.evaluation.result",
         "mtquant.export",
     ),
 }

@@ -215,7 +215,7 @@ ENTRIES = {
     "phase2": ("mtquant.agents.training.phase2_trainer",),
     "phase3": ("mtquant.agents.training.phase3_joint_training",),
     "evaluate": ("mtquant.execution.evaluating",),
-    "export": ("mtquant.export",),
+    "export": ("mtquant.export", "mtquant.agents.hierarchy"),
 }
 """Modules that do the work of each kind."""
 WITHOUT_EFFECT = ("mtquant.config", "mtquant.errors", "mtquant.registry", "mtquant.store", "mtquant.types")

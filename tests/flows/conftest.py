@@ -9,7 +9,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import pytest
@@ -45,7 +45,7 @@ class Flows:
     """A store, and flows over it in processes of their own."""
 
     root: Path
-    tracked: bool = False
+    tracked: bool = field(default=False, kw_only=True)
     """Whether runs are published. A tracker that refuses at once keeps MLflow's start-up out of the other tests."""
 
     @property
