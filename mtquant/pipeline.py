@@ -49,7 +49,9 @@ CODE: dict[str, tuple[str, ...]] = {
     "phase2": (*_LEARNING, "mtquant.agents.training.callbacks", "mtquant.agents.training.phase2_trainer"),
     "phase3": (
         *_LEARNING,
+        "mtquant.agents.training.curricula",
         "mtquant.agents.training.curriculum_learning",
+        "mtquant.agents.training.evidence",
         "mtquant.agents.training.phase3_joint_training",
         "mtquant.metrics",
     ),
@@ -59,12 +61,19 @@ CODE: dict[str, tuple[str, ...]] = {
         "mtquant.evaluation",
         "mtquant.execution.evaluating",
         "mtquant.execution.share_rows",
-        "mtquant.execution.trained",
         "mtquant.gates.shares",
         "mtquant.metrics",
         "mtquant.synthetic",
     ),
-    "export": (*_PLAYING, "mtquant.agents.network", "mtquant.agents.recording", "mtquant.export"),
+    "export": (
+        *_PLAYING,
+        "mtquant.agents.hierarchy",
+        "mtquant.agents.network",
+        "mtquant.agents.recording",
+        "mtquant.evaluation.backtest",
+        "mtquant.evaluation.result",
+        "mtquant.export",
+    ),
 }
 """Packages and modules whose source decides the result of each kind of unit."""
 

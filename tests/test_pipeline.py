@@ -91,7 +91,9 @@ CHOICES = {
     "limits.stop_loss": "off",
     "limits.joint_stop_loss": "price",
     "evaluation.split": "validation",
+    "phase1.constant_exposure": 1.0,
     "phase3.credit": "shared",
+    "phase3.peer_aggregator": {"name": "upgrad"},
     "data.source": "embedded-null",
     "features.indicators": ("rsi",),
     "evaluation.baselines": ("flat",),
@@ -213,7 +215,7 @@ ENTRIES = {
     "phase2": ("mtquant.agents.training.phase2_trainer",),
     "phase3": ("mtquant.agents.training.phase3_joint_training",),
     "evaluate": ("mtquant.execution.evaluating",),
-    "export": ("mtquant.export",),
+    "export": ("mtquant.export", "mtquant.agents.hierarchy"),
 }
 """Modules that do the work of each kind."""
 WITHOUT_EFFECT = ("mtquant.config", "mtquant.errors", "mtquant.registry", "mtquant.store", "mtquant.types")

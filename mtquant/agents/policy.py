@@ -81,6 +81,7 @@ class Actor(nn.Module):
         self.body = policy.mlp_extractor.policy_net
         self.head = policy.action_net
         self.register_buffer("identity", torch.tensor([list(identity)], dtype=torch.float32), persistent=False)
+        self.identified = len(identity) > 0
         space = policy.action_space
         self.counts: list[int] = []
         if isinstance(space, Box):
@@ -99,7 +100,7 @@ class Actor(nn.Module):
 
     def _said(self, observation: Tensor) -> Tensor:
         """Return means, or scores of all choices."""
-        if self.identity.shape[1]:
+        if self.identified:
             observation = torch.cat([observation, self.identity.expand(observation.shape[0], -1)], dim=1)
         said: Tensor = self.head(self.body(self.normaliser(observation)))
         return said

@@ -7,8 +7,11 @@ from typing import Any, Literal, Self
 from pydantic import Field, model_validator
 
 from mtquant.config.consistency import inconsistent
-from mtquant.config.phases import CurriculumSpec
+from mtquant.config.curriculum import CurriculumSpec
 from mtquant.config.spec import Spec
+
+TEAM_CURRICULA = ("schedule", "uniform")
+"""Kinds of curriculum that need no evidence from episodes."""
 
 
 class TrainingConfig(Spec):
@@ -87,7 +90,7 @@ class TrainingConfig(Spec):
     critic_hidden: tuple[int, ...] = (64, 64)
     """Widths of the critics' hidden layers."""
     curriculum: CurriculumSpec | None = None
-    """Scenarios by difficulty, for games over bars; none: the real task throughout."""
+    """Scenarios of the environments of this package, `schedule` or `uniform`; none: the real task throughout."""
 
     seed: int = Field(default=0, ge=0)
     """Root of every random stream."""
@@ -101,6 +104,12 @@ class TrainingConfig(Spec):
         if self.n_envs % self.rollout_shards:
             raise inconsistent(
                 f"{self.n_envs} rows cannot be cut into {self.rollout_shards} equal shards.", "n_envs", "rollout_shards"
+            )
+        if self.curriculum is not None and self.curriculum.kind not in TEAM_CURRICULA:
+            raise inconsistent(
+                f"`{self.curriculum.kind}` is decided by how sure one account makes of its edge, which a team does not "
+                f"have; teams take {' or '.join(f'`{kind}`' for kind in TEAM_CURRICULA)}.",
+                "curriculum.kind",
             )
         if any(width < 1 for width in (*self.actor_hidden, *self.critic_hidden)):
             raise inconsistent("every layer needs at least one unit.", "actor_hidden", "critic_hidden")

@@ -87,6 +87,10 @@ class MarketGame(ABC):
         """Return `[N, s]` what a centralised critic sees: by default the observations, one behind the other."""
         return np.concatenate([self.observe(agent, table) for agent in self.agents], axis=1, dtype=np.float32)
 
+    def market_scale(self, agent: str) -> Float:
+        """Return `[d]` the standard deviation of what `agent` sees of the market; 0: not noisy, not of the market."""
+        return np.zeros(self.layout(agent).width)
+
     @abstractmethod
     def layout(self, agent: str) -> ObservationLayout:
         """Return what `agent` sees."""

@@ -1,13 +1,12 @@
 """`MarketTeam`: a game over the simulator as the multi-agent trainer plays it."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
 
-from mtquant.envs.engine import GameEngine
 from mtquant.envs.multi_agent import MultiAgentVecEnv
-from mtquant.envs.scenario import Scenario
+from mtquant.envs.scenario import RowScenarios, Scenario
 from mtquant.envs.spaces import AnyActions, ObservationLayout
 from mtquant.envs.team import TeamEnv, TeamStep
 from mtquant.types import Array, Bool, Float32
@@ -17,6 +16,7 @@ class MarketTeam(TeamEnv):
     """The rows of a `MultiAgentVecEnv`; all agents act in every bar, and later ones hear earlier ones."""
 
     simultaneous = False
+    has_scenarios = True
 
     def __init__(self, view: MultiAgentVecEnv) -> None:
         self.view = view
@@ -61,10 +61,9 @@ class MarketTeam(TeamEnv):
         """Start new episodes in the rows `done` [N]."""
         self.view.restart(done)
 
-    def begin_scenario(self, scenario: Scenario) -> None:
-        """Play episodes that start from now on under `scenario`; games without bars have none."""
-        if isinstance(self.view.engine, GameEngine):
-            self.view.engine.scenario = scenario
+    def begin_scenarios(self, scenarios: Sequence[Scenario]) -> None:
+        """Play episodes that start from now on under these, one per row."""
+        self.view.engine.curriculum = RowScenarios(scenarios)
 
     def state_dict(self) -> tuple[dict[str, Array], dict[str, Any]]:
         """Return arrays and JSON values that continue these rows exactly."""

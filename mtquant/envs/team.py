@@ -1,7 +1,7 @@
 """`TeamEnv`: N rows of any environment with several agents, as the multi-agent trainer plays them."""
 
 from abc import ABC, abstractmethod
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -43,6 +43,8 @@ class TeamEnv(ABC):
     """Length of `state`."""
     simultaneous = True
     """Whether no agent sees what others say in the same step."""
+    has_scenarios = False
+    """Whether episodes can be made easier or harder."""
 
     @abstractmethod
     def layout(self, agent: str) -> ObservationLayout:
@@ -85,8 +87,8 @@ class TeamEnv(ABC):
     def restart(self, done: Bool) -> None:
         """Start new episodes in the rows `done` [N]."""
 
-    def begin_scenario(self, scenario: Scenario) -> None:  # noqa: B027 - only markets have scenarios
-        """Play episodes that start from now on under `scenario`."""
+    def begin_scenarios(self, scenarios: Sequence[Scenario]) -> None:  # noqa: B027 - only markets have scenarios
+        """Play episodes that start from now on under these, one per row; only where `has_scenarios`."""
 
     def close(self) -> None:  # noqa: B027 - rows of arrays hold nothing
         """Release what the rows hold."""

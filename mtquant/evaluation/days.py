@@ -9,6 +9,7 @@ import pandas as pd
 
 from mtquant import metrics
 from mtquant.errors import StoreError
+from mtquant.evaluation.dependence import mean_error, sharpe_influence
 from mtquant.evaluation.result import BacktestResult
 from mtquant.evaluation.series import Clock, Days, Measuring, by_day
 from mtquant.evaluation.statistics import Interval, bootstrap
@@ -87,8 +88,9 @@ def paired_gains(
 
     First the difference of utility as certainty-equivalent return per year, then that of the Sharpe ratios.
     """
+    # The difference stands beside what it is made of, because it may last longer, and blocks have to be as long.
     passes = [
-        np.stack(columns, axis=1)
+        np.stack([*columns, columns[2] - columns[3]], axis=1)
         for columns in zip(later.returns, earlier.returns, later.utility, earlier.utility, strict=True)
     ]
     year = later.per_year
@@ -96,8 +98,13 @@ def paired_gains(
     def statistic(drawn: Sequence[Float]) -> Float:
         pooled = np.concatenate(drawn)
         ratios = metrics.sharpe(pooled[:, :2], year, risk_free_rate)
-        worth = metrics.mean_return(pooled[:, 2] - pooled[:, 3], year) * unit_risk
+        worth = metrics.mean_return(pooled[:, 4], year) * unit_risk
         return np.asarray([worth, ratios[0] - ratios[1]])
 
-    gain, sharpe_gain = bootstrap(passes, statistic, rng, samples=samples)
+    def errors(drawn: Sequence[Float]) -> Float:
+        worth = [p[:, 4:] for p in drawn]
+        apart = [i[:, 0:1] - i[:, 1:2] for i in sharpe_influence([p[:, :2] for p in drawn])]
+        return np.concatenate([mean_error(worth) * year * unit_risk, mean_error(apart) * np.sqrt(year)])
+
+    gain, sharpe_gain = bootstrap(passes, statistic, rng, samples=samples, errors=errors)
     return gain, sharpe_gain

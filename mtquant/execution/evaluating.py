@@ -1,11 +1,12 @@
 """The evaluation unit: out-of-sample passes of every phase, baselines, shares of the optimum, report."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 
+from mtquant.agents.hierarchy import Trained, load_trained
 from mtquant.config.agents import PipelineSpec
 from mtquant.config.load import to_yaml
 from mtquant.context import Streams
@@ -15,7 +16,7 @@ from mtquant.evaluation.alarms import alarms
 from mtquant.evaluation.assess import Assessor, measured_by_phase
 from mtquant.evaluation.backtest import backtest
 from mtquant.evaluation.baselines import BASELINES, BaselineSetting
-from mtquant.evaluation.content import Assessed, LearningCurve, MarketNote, ReportContent, ShareRow
+from mtquant.evaluation.content import Assessed, LearningCurve, MarketNote, Promotion, ReportContent, ShareRow
 from mtquant.evaluation.days import DAYS, write_days
 from mtquant.evaluation.report import write_report
 from mtquant.evaluation.result import BacktestResult
@@ -23,7 +24,6 @@ from mtquant.evaluation.series import Measuring
 from mtquant.evaluation.statistics import Interval
 from mtquant.evaluation.targets import documented_targets, judge
 from mtquant.execution.share_rows import share_rows
-from mtquant.execution.trained import Trained, load_trained
 from mtquant.registry import build
 from mtquant.store.files import write_atomic
 from mtquant.store.journal import Journal, headline
@@ -59,11 +59,7 @@ def evaluate(spec: PipelineSpec, unit: UnitSpec, folders: dict[str, Path], handl
     controls = [assessor.assess(results["no-peers"], title=TITLES["no-peers"])] if trained.control else []
     shares = share_rows(spec, dataset, trained, handle.streams) if spec.data.source in SYNTHETIC else ()
     targets = documented_targets(spec.phase3.reward.sharpe_target, spec.phase3.reward.max_drawdown_target)
-    promotions = (
-        assessor.promotion(phases[1], phases[0]),
-        assessor.promotion(phases[2], phases[1]),
-        *(assessor.promotion(phases[2], control) for control in controls),
-    )
+    promotions, deployed = judge_phases(assessor, phases)
     content = ReportContent(
         title=f"mtquant: {Path(spec.data.source).name}, {dataset.market.timeframe}",
         run_id=unit.key[:12],
@@ -76,7 +72,7 @@ def evaluate(spec: PipelineSpec, unit: UnitSpec, folders: dict[str, Path], handl
         ),
         controls=tuple(controls),
         shares=tuple(shares),
-        promotions=promotions,
+        promotions=(*promotions, *(assessor.promotion(phases[2], control) for control in controls)),
         targets=judge(targets, measured_by_phase(phases)),
         curves=_curves(folders),
         alarms=_alarms(folders),
@@ -87,9 +83,20 @@ def evaluate(spec: PipelineSpec, unit: UnitSpec, folders: dict[str, Path], handl
     write_atomic(handle.outputs / "config.yaml", to_yaml(spec).encode())
     _write_messages(results["phase3"], handle.outputs / "messages.parquet")
     write_days(handle.outputs / DAYS, measured, assessor.clock, measuring, spec.evaluation.split)
-    # What deploys is the last phase that earned its place; phase 1 alone is no hierarchy.
-    deployed = {DEPLOYED: 3.0 if promotions[1].earned else 2.0}
-    return UnitResult(_headline(phases, shares) | deployed, outputs)
+    return UnitResult(_headline(phases, shares) | {DEPLOYED: float(deployed)}, outputs)
+
+
+def judge_phases(assessor: Assessor, phases: Sequence[Assessed]) -> tuple[tuple[Promotion, ...], int]:
+    """Return the comparisons of phases 1 to 3 and the number of the one that deploys: the last that earned its place.
+
+    Phase 1 is the specialists at equal budgets. Where phase 2 is not better than that, phase 3 has to beat both.
+    """
+    second = assessor.promotion(phases[1], phases[0])
+    third = assessor.promotion(phases[2], phases[1])
+    if second.earned:
+        return (second, third), 3 if third.earned else 2
+    over_first = assessor.promotion(phases[2], phases[0])
+    return (second, third, over_first), 3 if third.earned and over_first.earned else 1
 
 
 def _baselines(

@@ -74,7 +74,7 @@ def train_jointly(spec: PipelineSpec, unit: UnitSpec, upstream: Folders, handle:
     folders = {"meta": upstream[META] / "meta"} | specialist_folders(spec, upstream)
     trainer = Phase3JointTrainer(spec.model_copy(update={"phase3": phase3}), dataset, handle, folders)
     metrics = trainer.train() | trainer.evaluate()
-    return UnitResult(metrics, bundle_digests(handle.outputs))
+    return UnitResult(metrics, bundle_digests(handle.outputs) | curriculum_digest(handle.outputs))
 
 
 def evaluate_run(spec: PipelineSpec, unit: UnitSpec, upstream: Folders, handle: UnitHandle) -> UnitResult:
@@ -87,14 +87,19 @@ def evaluate_run(spec: PipelineSpec, unit: UnitSpec, upstream: Folders, handle: 
 
 def export_run(spec: PipelineSpec, _unit: UnitSpec, upstream: Folders, handle: UnitHandle) -> UnitResult:
     """Write every bundle and the whole hierarchy as ONNX, checked against torch."""
+    import numpy as np
+
     from mtquant.agents.bundle import PolicyBundle
+    from mtquant.agents.hierarchy import constant_meta, load_trained
     from mtquant.data.dataset import Dataset
     from mtquant.export import Stage, export_models
 
     make_torch_deterministic()
     dataset = Dataset.load(upstream[DATASET] / "dataset")
-    specialists = {g: PolicyBundle.load(f) for g, f in specialist_folders(spec, upstream).items()}
-    meta = {"meta": PolicyBundle.load(upstream[META] / "meta")}
+    trained = load_trained(spec, dataset, upstream)
+    specialists = dict(trained.specialists)
+    meta = PolicyBundle.load(upstream[META] / "meta")
+    equal = constant_meta(meta, np.full(len(spec.groups), trained.budget), spec.phase2.budget_limit)
     joint = {a: PolicyBundle.load(upstream[JOINT] / a) for a in ("meta", *spec.groups)}
     done = {name: json.loads((folder.parent / DONE).read_bytes()) for name, folder in upstream.items()}
     measured = {
@@ -104,8 +109,10 @@ def export_run(spec: PipelineSpec, _unit: UnitSpec, upstream: Folders, handle: U
     }
     final = {name: value for name, value in measured.items() if name.startswith(JOINT)}
     before = {name: value for name, value in measured.items() if name not in final}
+    alone = {name: value for name, value in before.items() if name.startswith("phase1")}
     stages = (
-        Stage("phase2", specialists | meta, context=False, joint=False, metrics=before),
+        Stage("phase1", specialists | {"meta": equal}, context=False, joint=False, metrics=alone),
+        Stage("phase2", specialists | {"meta": meta}, context=False, joint=False, metrics=before),
         Stage("phase3", joint, context=spec.phase3.peers, joint=True, metrics=final),
     )
     units = {name: str(found["unit_key"]) for name, found in done.items()}
@@ -145,6 +152,12 @@ def bundle_digests(outputs: Path) -> dict[str, str]:
     """Return `<agent>/weights` to the digest of its tensors for every bundle below `outputs`."""
     described = {path.parent.name: json.loads(path.read_bytes()) for path in sorted(outputs.glob("*/bundle.json"))}
     return {f"{agent}/weights": str(found["weights_digest"]) for agent, found in described.items()}
+
+
+def curriculum_digest(outputs: Path) -> dict[str, str]:
+    """Return `curriculum` to the digest of the curriculum's log, if there is one."""
+    log = outputs / "curriculum.jsonl"
+    return {"curriculum": digest_file(log)} if log.exists() else {}
 
 
 WORK: dict[str, Work] = {

@@ -18,7 +18,7 @@ from mtquant.agents.training.rollout_pool import RolloutPool
 from mtquant.agents.training.team_rollouts import LocalRollouts, Rollouts, groups_in, make_team
 from mtquant.config.marl import ParallelTrainingConfig, TrainingConfig
 from mtquant.context import Streams
-from mtquant.envs.scenario import Scenario
+from mtquant.envs.scenario import REAL_TASK
 from mtquant.errors import TrainingError
 from mtquant.gates.simple_spread import SimpleSpread
 from tests.agents.made import Stop, handle_of
@@ -61,7 +61,7 @@ def played(rollouts: Rollouts, config: TrainingConfig, count: int = 4, first: in
     policies = {group.name: policy_of(group, team, config) for group in groups_in(config, team)}
     found: list[Any] = []
     for index in range(first, first + count):
-        rollout = rollouts.play(index, policies, Scenario())
+        rollout = rollouts.play(index, policies, [REAL_TASK] * config.n_envs)
         found += [rollout.returns, rollout.lengths]
         found += [array for samples in rollout.samples.values() for array in samples]
     arrays, values = rollouts.state_dict()

@@ -12,7 +12,7 @@ SHORT = {"config": {"execution": {"environment": {"max_episode_steps": 20}}}}
 
 
 def unified(mode: TrainingMode = TrainingMode.EXECUTION, **changes: object) -> UnifiedTrainingConfig:
-    values = {"training": TrainingConfig(**SMALL, total_steps=64), "environment": SHORT, "evaluation_episodes": 2}
+    values = {"training": TrainingConfig(**SMALL, total_steps=96), "environment": SHORT, "evaluation_episodes": 2}
     return UnifiedTrainingConfig(training_mode=mode, **(values | changes))
 
 
@@ -29,7 +29,7 @@ def test_training_gives_the_documented_results():
     mode = found["modes"]["execution"]
     assert found["best_performance"] == mode["evaluation"]["reward"]
     assert found["training_time"] == mode["training_time"] > 0.0
-    assert mode["steps"] == 64 and mode["episodes"] > 0
+    assert mode["steps"] == 96 and mode["episodes"] > 0
     assert mode["search"] == {}
     assert UnifiedPettingZooTrainer(unified()).train() == found
 
@@ -45,12 +45,12 @@ def test_a_search_tries_every_rate_for_a_short_time_and_keeps_the_best():
     config = unified(enable_hyperparameter_optimization=True, search_rates=(1e-4, 1e-2), search_share=0.5)
     trainer = UnifiedPettingZooTrainer(config)
     short = [trainer.settings(TrainingMode.EXECUTION, candidate) for candidate in trainer.candidates()]
-    assert [(one.total_steps, one.actor_rate, one.critic_rate) for one in short] == [(32, 1e-4, 1e-4), (32, 1e-2, 1e-2)]
+    assert [(one.total_steps, one.actor_rate, one.critic_rate) for one in short] == [(48, 1e-4, 1e-4), (48, 1e-2, 1e-2)]
     found = trainer.train()["modes"]["execution"]
     assert set(found["search"]) == {1e-4, 1e-2}
     kept = trainer.trainers[TrainingMode.EXECUTION].config
     assert kept.learning_rate == best_rate(found["search"])
-    assert kept.total_steps == 64
+    assert kept.total_steps == 96
 
 
 def test_the_first_of_equal_rates_is_kept():

@@ -7,7 +7,7 @@ from mtquant.config.games import read_games
 from mtquant.context import Streams
 from mtquant.envs.games.order_desk import DESK, OrderDesk
 from mtquant.envs.games.order_engine import OrderEngine, create_execution_environment
-from mtquant.envs.scenario import Scenario
+from mtquant.envs.scenario import RowScenarios, Scenario
 from mtquant.errors import UsageError
 
 ROWS = 6
@@ -148,7 +148,7 @@ def test_staggered_rows_end_apart_and_scenarios_change_the_market():
     ends = engine.memory["end"]
     assert (ends % 20 == 0).all() and len(np.unique(ends)) > 1
     plain, hard = engine_of(40), engine_of(40)
-    hard.scenario = Scenario(cost_scale=2.0, volatility_scale=3.0, episode_scale=0.5)
+    hard.curriculum = RowScenarios([Scenario(cost_scale=2.0, volatility_scale=3.0, episode_scale=0.5)] * hard.rows)
     for each in (plain, hard):
         each.begin(stagger=False)
     np.testing.assert_allclose(hard.orders.impact, 2.0 * plain.orders.impact)

@@ -6,7 +6,7 @@ import struct
 import subprocess
 import sys
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from multiprocessing import Pipe
@@ -19,7 +19,7 @@ import numpy as np
 from mtquant.agents.learning.state import Parts, capture_module
 from mtquant.agents.learning.team_play import Played
 from mtquant.agents.training.rollout_worker import DONE, FAILED, READY
-from mtquant.agents.training.team_rollouts import Policies, joined, separated, together, unpacked_rollout
+from mtquant.agents.training.team_rollouts import Policies, by_shard, joined, separated, together, unpacked_rollout
 from mtquant.config.marl import TrainingConfig
 from mtquant.context import Streams
 from mtquant.envs.scenario import Scenario
@@ -94,12 +94,13 @@ class RolloutPool:
         """Shards of rollouts that each present worker has played."""
         return [worker.played for worker in self._workers]
 
-    def play(self, index: int, policies: Policies, scenario: Scenario) -> Played:
+    def play(self, index: int, policies: Policies, scenarios: Sequence[Scenario]) -> Played:
         """Return rollout number `index` of all rows."""
         self._index = index
         weights: dict[str, Array] = {}
         for name, policy in policies.items():
             weights |= capture_module(f"policy.{name}", policy)
+        conditions = by_shard(scenarios, self.config.rollout_shards)
         waiting = list(range(self.config.rollout_shards))
         failures = dict.fromkeys(waiting, 0)
         found: dict[int, tuple[Played, Parts]] = {}
@@ -108,7 +109,7 @@ class RolloutPool:
                 if worker.idle and waiting:
                     shard = self._chosen(worker, waiting)
                     waiting.remove(shard)
-                    if not self._give(worker, shard, weights, scenario):
+                    if not self._give(worker, shard, weights, conditions[shard]):
                         self._replace(place, waiting, failures)
             self._collect(found, waiting, failures)
         for shard, (_, state) in found.items():
@@ -122,11 +123,11 @@ class RolloutPool:
         orphans = [shard for shard in waiting if shard not in elsewhere]
         return (here or orphans or waiting)[0]
 
-    def _give(self, worker: _Worker, shard: int, weights: dict[str, Array], scenario: Scenario) -> bool:
+    def _give(self, worker: _Worker, shard: int, weights: dict[str, Array], scenarios: Sequence[Scenario]) -> bool:
         """Send a task; return whether that worked."""
         state = self._states[shard]
         at_hand = worker.holds.pop(shard, None) == self._index and state is not None
-        values: dict[str, Any] = {"shard": shard, "index": self._index, "scenario": vars(scenario).copy()}
+        values: dict[str, Any] = {"shard": shard, "index": self._index, "scenarios": [s.values() for s in scenarios]}
         values |= {"fresh": state is None, "state": None if at_hand or state is None else state[1]}
         arrays = weights if at_hand or state is None else weights | {f"state.{n}": a for n, a in state[0].items()}
         worker.shard, worker.since = shard, time.monotonic()

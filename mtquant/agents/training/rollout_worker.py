@@ -60,7 +60,8 @@ class Worker:
             if group.name not in self.policies:
                 self.policies[group.name] = policy_of(group, shard.team, self.config)
             restore_module(f"policy.{group.name}", self.policies[group.name], task.arrays)
-        played = shard.play(task.values["index"], self.policies, Scenario(**task.values["scenario"]))
+        scenarios = [Scenario.of_values(values) for values in task.values["scenarios"]]
+        played = shard.play(task.values["index"], self.policies, scenarios)
         return packed_rollout(played, shard.player.state_dict())
 
 

@@ -1,6 +1,6 @@
 """Rollouts of all shards of a training: here in this process, in `rollout_pool` in processes of their own."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, Protocol
 
 import numpy as np
@@ -24,8 +24,8 @@ Policies = Mapping[str, ActorCriticPolicy]
 class Rollouts(Protocol):
     """Whoever plays the rows of a training."""
 
-    def play(self, index: int, policies: Policies, scenario: Scenario) -> Played:
-        """Return rollout number `index` of all rows, shard behind shard."""
+    def play(self, index: int, policies: Policies, scenarios: Sequence[Scenario]) -> Played:
+        """Return rollout number `index` of all rows, shard behind shard; `scenarios` has one for each of them."""
 
     def state_dict(self) -> Parts:
         """Return the rows' state between two rollouts."""
@@ -69,9 +69,9 @@ class Shard:
             self.team, self.groups, structure=config.reward_structure, restart=config.restart_episodes
         )
 
-    def play(self, index: int, policies: Policies, scenario: Scenario) -> Played:
-        """Return rollout number `index` of these rows."""
-        self.team.begin_scenario(scenario)
+    def play(self, index: int, policies: Policies, scenarios: Sequence[Scenario]) -> Played:
+        """Return rollout number `index` of these rows; episodes that begin in it get their row's scenario."""
+        self.team.begin_scenarios(scenarios)
         seed = self.streams.integer("mappo", "actions", index, self.number)
         return self.player.play(policies, self.config.n_steps, seed)
 
@@ -82,9 +82,10 @@ class LocalRollouts:
     def __init__(self, config: TrainingConfig, streams: Streams) -> None:
         self.shards = [Shard(config, streams, number) for number in range(config.rollout_shards)]
 
-    def play(self, index: int, policies: Policies, scenario: Scenario) -> Played:
+    def play(self, index: int, policies: Policies, scenarios: Sequence[Scenario]) -> Played:
         """Return rollout number `index` of all rows."""
-        return together([shard.play(index, policies, scenario) for shard in self.shards])
+        parts = zip(self.shards, by_shard(scenarios, len(self.shards)), strict=True)
+        return together([shard.play(index, policies, its) for shard, its in parts])
 
     def state_dict(self) -> Parts:
         """Return the rows' state between two rollouts."""
@@ -99,6 +100,12 @@ class LocalRollouts:
         """Close the environments."""
         for shard in self.shards:
             shard.team.close()
+
+
+def by_shard(scenarios: Sequence[Scenario], shards: int) -> list[Sequence[Scenario]]:
+    """Return the scenarios of all rows, shard by shard."""
+    rows = len(scenarios) // shards
+    return [scenarios[first : first + rows] for first in range(0, len(scenarios), rows)]
 
 
 def together(parts: list[Played]) -> Played:

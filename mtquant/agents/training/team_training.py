@@ -14,8 +14,8 @@ from mtquant.agents.training.divergence import divergence_named
 from mtquant.agents.training.model_checkpointing import ModelCheckpointingSystem
 from mtquant.agents.training.team_rollouts import Rollouts, groups_in, make_team
 from mtquant.config.marl import TrainingConfig
-from mtquant.envs.scenario import Scenario
-from mtquant.errors import TrainingError
+from mtquant.envs.scenario import REAL_TASK, Scenario
+from mtquant.errors import TrainingError, UsageError
 from mtquant.store.units import UnitHandle
 from mtquant.types import Array
 
@@ -39,8 +39,11 @@ class TeamTraining:
         self.agent_rewards = dict.fromkeys(self.team.agents, math.nan)
         self.curriculum: AdvancedCurriculumLearning | None = None
         if config.curriculum is not None:
+            self._require_scenarios()
             # progress is counted in thousandths, because a training may be measured in episodes or in steps
-            self.curriculum = AdvancedCurriculumLearning(config.curriculum, 1000)
+            self.curriculum = AdvancedCurriculumLearning(
+                config.curriculum, 1000, rng=unit.streams.rng("mappo", "curriculum")
+            )
 
     @property
     def per_rollout(self) -> int:
@@ -65,6 +68,8 @@ class TeamTraining:
                 self.index * self.per_rollout, metrics, self._capture, last=self.progress >= 1.0
             )
         self._save()
+        if self.curriculum is not None:
+            self.curriculum.write_log(self.unit.outputs)
         return {
             "best_reward": self.best,
             "final_reward": self.last,
@@ -74,9 +79,9 @@ class TeamTraining:
         }
 
     def _iterate(self) -> dict[str, float]:
-        scenario = self._scenario()
+        scenarios = self._scenarios()
         policies = {name: learner.policy for name, learner in self.learners.items()}
-        played = self.rollouts.play(self.index, policies, scenario)
+        played = self.rollouts.play(self.index, policies, scenarios)
         remaining = 1.0 - self.progress
         torch.manual_seed(self.unit.streams.integer("mappo", "update", self.index))
         metrics = self._count(played)
@@ -85,6 +90,8 @@ class TeamTraining:
             head = "" if len(self.learners) == 1 else f"{name}/"
             metrics |= {f"{head}{key}": value for key, value in found.items()}
         self.index += 1
+        if self.curriculum is not None:
+            metrics |= self.curriculum.update_curriculum({"step": round(1000 * self.progress)})
         return metrics
 
     def _count(self, played: Played) -> dict[str, float]:
@@ -99,10 +106,19 @@ class TeamTraining:
         rewards = {f"{agent}/reward": mean for agent, mean in self.agent_rewards.items()}
         return {"reward": self.last, "episode_length": float(played.lengths.mean())} | rewards
 
-    def _scenario(self) -> Scenario:
+    def _scenarios(self) -> list[Scenario]:
+        """Return the scenario of every row's next episode."""
         if self.curriculum is None:
-            return Scenario()
-        return self.curriculum.update_curriculum({"step": round(1000 * self.progress), "reward": self.last})
+            return [REAL_TASK] * self.config.n_envs
+        level = self.curriculum.get_difficulty_level(self.curriculum.step)
+        return [self.curriculum.generate_scenario(level) for _ in range(self.config.n_envs)]
+
+    def _require_scenarios(self) -> None:
+        if not self.team.has_scenarios:
+            raise UsageError(
+                "This environment has no scenarios, so there is nothing a curriculum could make easier; "
+                "leave `curriculum` out, or train on an environment of mtquant."
+            )
 
     def _require_finite(self) -> None:
         for name, learner in self.learners.items():

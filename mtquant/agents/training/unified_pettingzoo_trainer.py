@@ -12,7 +12,7 @@ from mtquant.agents.training.team_rollouts import make_team
 from mtquant.config.games import read_games
 from mtquant.config.marl import TrainingConfig, TrainingMode, UnifiedTrainingConfig
 from mtquant.context import Streams
-from mtquant.envs.games.order_desk import create_execution_environment
+from mtquant.envs.games.order_engine import create_execution_environment
 from mtquant.envs.games.risk import create_risk_environment
 from mtquant.envs.games.strategic import create_strategic_environment
 from mtquant.envs.games.tactical import create_tactical_environment

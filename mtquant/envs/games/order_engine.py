@@ -14,10 +14,12 @@ from mtquant.envs.games.documented import DocumentedAEC, DocumentedParallel, Gam
 from mtquant.envs.games.execution import Fill
 from mtquant.envs.games.order_desk import DESK, PARTS, OrderDesk, Orders
 from mtquant.envs.ground import Bars
-from mtquant.envs.scenario import Scenario
+from mtquant.envs.scenario import REAL_TASK, ScenarioSource
 from mtquant.errors import UsageError
 from mtquant.sim.kernel import StepResult
-from mtquant.types import Array, Bool, Float
+from mtquant.types import Array, Bool, Float, Int
+
+SCALES = ("cost_scale", "volatility_scale", "episode_scale")
 
 
 class OrderEngine:
@@ -44,8 +46,9 @@ class OrderEngine:
             "parts": np.zeros((rows, len(PARTS))),
         }
         self.said: dict[str, Float] = {}
-        self.scenario = Scenario()
-        """Conditions of the episodes that start from now on: `cost_scale` of impact, `volatility_scale` of prices."""
+        self.curriculum: ScenarioSource | None = None
+        """Where new episodes get `cost_scale` (of impact), `volatility_scale` and `episode_scale` from; the desk sees
+        no market that could be noisy."""
 
     def begin(self, *, stagger: bool) -> None:
         """Start an episode in every row; with `stagger`, of random remaining lengths."""
@@ -62,16 +65,16 @@ class OrderEngine:
     def _draw(self, rows: Bool) -> None:
         game, memory = self.game, self.memory
         sizing, world = game.settings.agents.position_sizing, game.settings.environment
-        count = int(rows.sum())
+        count, conditions = int(rows.sum()), self._conditions(np.flatnonzero(rows))
         orders, venues = memory["depths"].shape[1:]
         choices = (sizing.max_size - sizing.min_size) // sizing.size_increment + 1
         shares = sizing.min_size + sizing.size_increment * self.rng.integers(0, choices, size=(count, orders))
         drawn: dict[str, Any] = {
             "sizes": shares / sizing.max_size,
             "depths": np.exp(world.depth_variation * self.rng.standard_normal((count, orders, venues)))
-            / self.scenario.cost_scale,
-            "shocks": self.scenario.volatility_scale * self.rng.standard_normal((count, game.steps)),
-            "end": max(1, min(int(orders * self.scenario.episode_scale), orders)) * game.order_steps,
+            / conditions["cost_scale"][:, None, None],
+            "shocks": conditions["volatility_scale"][:, None] * self.rng.standard_normal((count, game.steps)),
+            "end": np.clip((orders * conditions["episode_scale"]).astype(np.int64), 1, orders) * game.order_steps,
             "equity": world.price,
             "left": shares[:, 0] / sizing.max_size,
         }
@@ -80,6 +83,11 @@ class OrderEngine:
         drawn["twap"] = flat.reshape(count, orders)
         for name, array in memory.items():
             array[rows] = drawn.get(name, 0)
+
+    def _conditions(self, rows: Int) -> dict[str, Float]:
+        """Return `[n]` of each scale for the episodes that begin in `rows`."""
+        given = [REAL_TASK] * len(rows) if self.curriculum is None else self.curriculum.scenarios(rows)
+        return {name: np.array([getattr(one, name) for one in given]) for name in SCALES}
 
     @property
     def orders(self) -> Orders:
@@ -167,14 +175,13 @@ class OrderEngine:
     def state_dict(self) -> tuple[dict[str, Array], dict[str, Any]]:
         """Return arrays and JSON values that `load_state_dict` continues from exactly."""
         arrays: dict[str, Array] = {name: array.copy() for name, array in self.memory.items()}
-        return arrays, {"rng": self.rng.bit_generator.state, "scenario": vars(self.scenario).copy()}
+        return arrays, {"rng": self.rng.bit_generator.state}
 
     def load_state_dict(self, arrays: Mapping[str, Array], values: Mapping[str, Any]) -> None:
         """Continue from `state_dict`; at a step's start, before anyone spoke."""
         self.memory = {name: np.array(arrays[name]) for name in self.memory}
         self.said = {}
         self.rng.bit_generator.state = values["rng"]
-        self.scenario = Scenario(**values["scenario"])
 
 
 class _Methods(GameView):
