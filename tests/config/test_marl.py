@@ -12,6 +12,7 @@ from mtquant.config.marl import ParallelTrainingConfig, TrainingConfig
         ({"n_envs": 10, "rollout_shards": 4}, "10 rows cannot be cut into 4 equal shards"),
         ({"actor_hidden": (8, 0)}, "at least one unit"),
         ({"algorithm": "qmix"}, "'mappo' or 'ippo'"),
+        ({"curriculum": {"kind": "plr"}}, "`plr` is decided by.*teams take `schedule` or `uniform`"),
         ({"learning_rates": 1.0}, "Extra inputs"),
     ],
 )
