@@ -32,8 +32,9 @@ REDUCED = (
     "phase1.timesteps=100_000",
     "phase2.timesteps=20_000",
     "phase3.timesteps=150_000",
-    # more bars per row than by default, so that several episodes end in each
+    # Several episodes end in every row: what learns from episodes that ended has something to learn from.
     "phase3.n_envs=64",
+    "environment.episode_length=250",
 )
 MARKETS = {
     "gp-joint": (
@@ -104,7 +105,7 @@ def compare(market: str, seeds: tuple[int, ...], settings: tuple[str, ...]) -> d
             for name in CURRICULA:
                 score, began = trained_under(name, setting, folders, Path(folder), paths)
                 found.setdefault(name, []).append((score.utility, began))
-                print(f"{market}, seed {seed}, {name}: {score.utility:.5f}", flush=True)
+                print(f"{market}, seed {seed}, {name}: {score.utility:.5f}, real after {began}", flush=True)
         optimum = paths.score(joint(paths.planted))
         found.setdefault("joint optimum", []).append((optimum.utility, 0))
     return found
