@@ -141,7 +141,7 @@ def measure_curriculum(
     note = (
         f"Expected utility per bar in u0 on {PATHS} fresh paths, mean over {len(seeds)} seeds; all kinds begin from "
         "the same phase 2, see as many bars, and are scored on the real task. Gain over `none`, with the standard "
-        "error over seeds. Then the last level of each seed before the real task, and the median step at which it ended."
+        "error over seeds. Then each seed's last level before the real task, and the median step at which it ended."
     )
     head = ("phase 3 under", "utility", "over none", "error", "level", "until step")
     return Section("Curricula at equal steps", head, tuple(rows), tuple(figures), note)
