@@ -78,6 +78,8 @@ def adapted_script(arguments: list[str]) -> list[str]:
     """Return a script's command line with few steps: its own would train for hours."""
     if "pettingzoo" in arguments[0]:
         return [sys.executable, *arguments]
+    if arguments[0].startswith("examples/"):
+        return [sys.executable, *arguments, "--steps", "250"]
     if arguments[:2] == ["-m", "mtquant.gates"]:
         return [sys.executable, *arguments, "--plan"]
     small = [
