@@ -12,8 +12,9 @@ from mtquant.envs.conformance import ENVIRONMENTS
 @pytest.mark.slow
 def test_every_view_and_both_trainings_are_measured():
     with warnings.catch_warnings():
-        # SB3 asks SuperSuit's rows for an attribute that they have by another way.
+        # SB3 asks SuperSuit's rows for an attribute that they have by another way, and finds this rollout short.
         warnings.filterwarnings("ignore", message="The `render_mode` attribute is not defined")
+        warnings.filterwarnings("ignore", message="You have specified a mini-batch size of 4096")
         section = measure_teams(seconds=0.1, copies=2, iterations=1)
     assert [row[0] for row in section.rows] == [*ENVIRONMENTS, "tactical, training"]
     found = {(f.bench, f.setting.get("view", f.setting.get("path"))): f for f in section.figures[-6:]}
