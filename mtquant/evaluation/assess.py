@@ -7,9 +7,11 @@ import numpy as np
 from mtquant import metrics
 from mtquant.context import Streams
 from mtquant.evaluation.content import Assessed, Promotion
+from mtquant.evaluation.dependence import mean_error, sharpe_error
 from mtquant.evaluation.days import paired_gains
 from mtquant.evaluation.result import BacktestResult
-from mtquant.evaluation.series import Clock, Measuring, by_day, common_clock, cut
+from mtquant.evaluation.series import Clock, Days, Measuring, by_day, common_clock, cut
+from mtquant.evaluation.skill import judge_skill
 from mtquant.evaluation.statistics import Interval, bootstrap, proportion
 from mtquant.evaluation.summary import deepest_drawdown, summarise, win_windows
 from mtquant.types import Float
@@ -38,7 +40,10 @@ class Assessor:
     ) -> Assessed:
         """Return `result` with measures and intervals; `equal` as in `summary.summarise`."""
         summary = summarise(result, self.measuring, clock=self.clock, equal=equal)
-        return Assessed(result.name, title, result, summary, self._intervals(result, summary), phase, note)
+        days = by_day(result, self.clock, self.measuring)
+        skill = judge_skill(days.returns, days.per_year, free=self.measuring.risk_free_rate)
+        intervals = self._intervals(result, days, summary)
+        return Assessed(result.name, title, result, summary, intervals, skill, phase, note)
 
     def promotion(self, later: Assessed, earlier: Assessed) -> Promotion:
         """Return whether `later` beats `earlier`, from paired resamples of the same days."""
@@ -49,27 +54,21 @@ class Assessor:
         )
         return Promotion(later.short, earlier.short, gain, sharpe_gain)
 
-    def _intervals(self, result: BacktestResult, summary: Mapping[str, float]) -> dict[str, Interval]:
+    def _intervals(self, result: BacktestResult, days: Days, summary: Mapping[str, float]) -> dict[str, Interval]:
         result = self.clock.fit(result)
-        days = by_day(result, self.clock, self.measuring)
         passes = [np.stack([r, u], axis=1) for r, u in zip(days.returns, days.utility, strict=True)]
         year, free = days.per_year, self.measuring.risk_free_rate
         days_per_bar = sum(len(p) for p in passes) / float(self.clock.alive.sum())
 
         def statistic(drawn: Sequence[Float]) -> Float:
-            pooled = np.concatenate(drawn)
-            return np.asarray(
-                [
-                    metrics.sharpe(pooled[:, 0], year, free),
-                    metrics.mean_return(pooled[:, 0], year),
-                    pooled[:, 1].mean() * days_per_bar if len(pooled) else np.nan,
-                    deepest_drawdown([p[:, 0] for p in drawn]),
-                ]
-            )
+            return _figures(drawn, year, free, days_per_bar)
+
+        def errors(drawn: Sequence[Float]) -> Float:
+            return _errors(drawn, year, free, days_per_bar)
 
         rng = self.streams.rng("evaluation", "interval", result.name)
-        names = ("sharpe", "annual_return", "utility", "max_drawdown")
-        found = dict(zip(names, bootstrap(passes, statistic, rng, samples=self.samples), strict=True))
+        intervals = bootstrap(passes, statistic, rng, samples=self.samples, errors=errors)
+        found = dict(zip(BOOTSTRAPPED, intervals, strict=True))
         # days hide what happened inside them: the interval is widened to hold the drawdown bar by bar
         found["max_drawdown"] = _around(summary["max_drawdown"], found["max_drawdown"])
         won, windows = win_windows(cut(result.returns, self.clock.alive), self.measuring.win_horizon_bars)
@@ -78,6 +77,35 @@ class Assessor:
         share = summary["var_compliance"]
         found["var_compliance"] = Interval(share, share, share)
         return found
+
+
+BOOTSTRAPPED = ("sharpe", "annual_return", "utility", "annual_volatility", "sortino", "profit_factor", "max_drawdown")
+"""The first three are studentised; for the others resamples say what a path like this one could have shown."""
+
+
+def _figures(drawn: Sequence[Float], year: float, free: float, days_per_bar: float) -> Float:
+    """Return `[7]` the numbers of `BOOTSTRAPPED` of passes [D_n, 2] of returns and utilities."""
+    pooled = np.concatenate(drawn)
+    returns = pooled[:, 0]
+    return np.asarray(
+        [
+            metrics.sharpe(returns, year, free),
+            metrics.mean_return(returns, year),
+            pooled[:, 1].mean() * days_per_bar if len(pooled) else np.nan,
+            metrics.volatility(returns, year),
+            metrics.sortino(returns, year, free),
+            metrics.profit_factor(returns),
+            deepest_drawdown([p[:, 0] for p in drawn]),
+        ]
+    )
+
+
+def _errors(drawn: Sequence[Float], year: float, free: float, days_per_bar: float) -> Float:
+    """Return `[7]` the standard errors of `_figures`; NaN where there is none."""
+    means = mean_error(drawn)
+    ratio = sharpe_error([p[:, :1] - free / year for p in drawn], year)[0]
+    missing = len(BOOTSTRAPPED) - 3
+    return np.asarray([ratio, means[0] * year, means[1] * days_per_bar, *[np.nan] * missing])
 
 
 def measured_by_phase(phases: Sequence[Assessed]) -> dict[int, Mapping[str, Interval]]:

@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from mtquant.evaluation.result import BacktestResult
+from mtquant.evaluation.skill import Skill
 from mtquant.evaluation.statistics import Interval
 from mtquant.evaluation.targets import Judged
 from mtquant.types import Float, Int
@@ -23,7 +24,9 @@ class Assessed:
     summary: Measured
     """All measures (`summary.summarise`)."""
     intervals: Mapping[str, Interval]
-    """Of `sharpe`, `annual_return`, `utility`, `max_drawdown`, `win_rate`, `var_compliance`."""
+    """Of `assess.BOOTSTRAPPED`, `win_rate` and `var_compliance`."""
+    skill: Skill
+    """Taken as the only trial; `trials.json` of a report counts them."""
     phase: int | None = None
     """1 to 3; None for controls and baselines."""
     note: str = ""

@@ -9,6 +9,7 @@ import pandas as pd
 
 from mtquant import metrics
 from mtquant.errors import StoreError
+from mtquant.evaluation.dependence import mean_error, sharpe_influence
 from mtquant.evaluation.result import BacktestResult
 from mtquant.evaluation.series import Clock, Days, Measuring, by_day
 from mtquant.evaluation.statistics import Interval, bootstrap
@@ -99,5 +100,10 @@ def paired_gains(
         worth = metrics.mean_return(pooled[:, 2] - pooled[:, 3], year) * unit_risk
         return np.asarray([worth, ratios[0] - ratios[1]])
 
-    gain, sharpe_gain = bootstrap(passes, statistic, rng, samples=samples)
+    def errors(drawn: Sequence[Float]) -> Float:
+        worth = [p[:, 2:3] - p[:, 3:4] for p in drawn]
+        apart = [i[:, 0:1] - i[:, 1:2] for i in sharpe_influence([p[:, :2] for p in drawn])]
+        return np.concatenate([mean_error(worth) * year * unit_risk, mean_error(apart) * np.sqrt(year)])
+
+    gain, sharpe_gain = bootstrap(passes, statistic, rng, samples=samples, errors=errors)
     return gain, sharpe_gain

@@ -58,7 +58,7 @@ def report_values(content: ReportContent) -> dict[str, Any]:
     """Return every figure of `content` as JSON values; NaN is null. Run and command are left out."""
 
     def entries(found: tuple[Assessed, ...]) -> list[Any]:
-        kept = ("name", "title", "phase", "note", "summary", "intervals")
+        kept = ("name", "title", "phase", "note", "summary", "intervals", "skill")
         return [{key: _json(getattr(entry, key)) for key in kept} for entry in found]
 
     return {

@@ -1,5 +1,9 @@
 """Intervals of what was measured: stationary block bootstrap, paired differences, ratios of means.
 
+Where a number has a standard error that allows for dependence, its interval is studentised: resamples say how far the
+number strays in units of its own error. Percentiles alone cover too rarely where returns are autocorrelated, because
+blocks cut dependence off (measured on AR(1)-GARCH returns of five years at 0.3: 92.5 % instead of 95 %).
+
 Several parallel passes (test histories, segments) are independent of each other: every resample draws blocks
 within each pass, keeps its length, and hands all passes together to the statistic.
 """
@@ -14,6 +18,7 @@ from arch.bootstrap import StationaryBootstrap, optimal_block_length
 from scipy.stats import norm
 
 from mtquant import metrics
+from mtquant.evaluation.dependence import mean_error, sharpe_error
 from mtquant.types import Float
 
 LEVEL = 0.95
@@ -65,13 +70,21 @@ def block_length(passes: Sequence[Float]) -> int:
 
 
 def bootstrap(
-    passes: Sequence[Float], statistic: Statistic, rng: np.random.Generator, *, samples: int, level: float = LEVEL
+    passes: Sequence[Float],
+    statistic: Statistic,
+    rng: np.random.Generator,
+    *,
+    samples: int,
+    level: float = LEVEL,
+    errors: Statistic | None = None,
 ) -> list[Interval]:
-    """Return one percentile interval for each number of `statistic`.
+    """Return one interval for each number of `statistic`.
 
-    `passes` are `[S_n, C]`; the columns of a pass are resampled together, which is what pairs them. A number
-    that is NaN in more than one resample of a hundred, or fewer than 20 observations in all, gives NaN ends.
-    Stationary block bootstrap: Politis and Romano (1994).
+    `passes` are `[S_n, C]`; the columns of a pass are resampled together, which is what pairs them. `errors` gives the
+    standard error of each number, for a studentised interval; NaN or 0, and no `errors`, for a percentile interval.
+    A number that is NaN in more than one resample of a hundred, or fewer than 20 observations in all, gives NaN ends.
+    Stationary block bootstrap: Politis and Romano (1994); studentised: Goetze and Kuensch (1996), Ledoit and Wolf
+    (2008).
     """
     kept = [np.asarray(p, dtype=np.float64) for p in passes if len(p)]
     if not kept or sum(len(p) for p in kept) < FEWEST:
@@ -79,17 +92,33 @@ def bootstrap(
         return [Interval(float(value), level=level) for value in values]
     length = block_length(kept)
     draws = [_draws(p, length, rng, samples) for p in kept]
-    table = np.array([statistic([next(d) for d in draws]) for _ in range(samples)], dtype=np.float64)
-    edge = (1.0 - level) / 2.0
+    values, scales = statistic(kept), errors(kept) if errors else None
+    found, strayed = [], []
+    for _ in range(samples):
+        drawn = [next(d) for d in draws]
+        found.append(statistic(drawn))
+        strayed.append(errors(drawn) if errors else np.full(len(values), np.nan))
+    table, wide = np.array(found, dtype=np.float64), np.array(strayed, dtype=np.float64)
     out = []
-    for value, column in zip(statistic(kept), table.T, strict=True):
-        finite = column[np.isfinite(column)]
-        if len(finite) < 0.99 * samples:
-            out.append(Interval(float(value), level=level))
+    for index, value in enumerate(values):
+        scale = float(scales[index]) if scales is not None else math.nan
+        if scale > 0.0:
+            usable = np.where(wide[:, index] > 0.0, wide[:, index], np.nan)
+            column = value - scale * (table[:, index] - value) / usable
         else:
-            low, high = np.quantile(finite, [edge, 1.0 - edge])
-            out.append(Interval(float(value), float(low), float(high), level))
+            column = table[:, index]
+        out.append(_between(float(value), column, level))
     return out
+
+
+def _between(value: float, column: Float, level: float) -> Interval:
+    """Return the quantiles of what was resampled as an interval."""
+    finite = column[np.isfinite(column)]
+    if len(finite) < 0.99 * len(column):
+        return Interval(value, level=level)
+    edge = (1.0 - level) / 2.0
+    low, high = np.quantile(finite, [edge, 1.0 - edge])
+    return Interval(value, float(low), float(high), level)
 
 
 def _draws(series: Float, length: int, rng: np.random.Generator, samples: int) -> Iterator[Float]:
@@ -106,7 +135,10 @@ def mean_interval(
     def statistic(drawn: Sequence[Float]) -> Float:
         return metrics.mean_return(np.concatenate(drawn), bars_per_year)
 
-    return bootstrap(_columns(passes), statistic, rng, samples=samples, level=level)[0]
+    def errors(drawn: Sequence[Float]) -> Float:
+        return mean_error(drawn) * bars_per_year
+
+    return bootstrap(_columns(passes), statistic, rng, samples=samples, level=level, errors=errors)[0]
 
 
 def sharpe_interval(
@@ -117,29 +149,10 @@ def sharpe_interval(
     def statistic(drawn: Sequence[Float]) -> Float:
         return metrics.sharpe(np.concatenate(drawn), bars_per_year)
 
-    return bootstrap(_columns(passes), statistic, rng, samples=samples, level=level)[0]
+    def errors(drawn: Sequence[Float]) -> Float:
+        return sharpe_error(drawn, bars_per_year)
 
-
-def paired_difference(
-    later: Sequence[Float],
-    earlier: Sequence[Float],
-    measure: Callable[[Float], Float],
-    rng: np.random.Generator,
-    *,
-    samples: int,
-    level: float = LEVEL,
-) -> Interval:
-    """Return the interval of measure(later) - measure(earlier), pooled; the same bars are drawn for both.
-
-    `later` and `earlier` hold the passes `[S_n]` in the same order and of the same lengths.
-    """
-    pairs = [np.stack([a, b], axis=1) for a, b in zip(later, earlier, strict=True)]
-
-    def statistic(drawn: Sequence[Float]) -> Float:
-        pooled = measure(np.concatenate(drawn))
-        return np.asarray([pooled[0] - pooled[1]])
-
-    return bootstrap(pairs, statistic, rng, samples=samples, level=level)[0]
+    return bootstrap(_columns(passes), statistic, rng, samples=samples, level=level, errors=errors)[0]
 
 
 def ratio_of_means(top: Float, bottom: Float, *, level: float = LEVEL) -> Interval:

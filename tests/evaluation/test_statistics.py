@@ -9,13 +9,13 @@ from hypothesis import strategies as st
 from scipy.stats import norm
 
 from mtquant import metrics
+from mtquant.evaluation.dependence import mean_error
 from mtquant.evaluation.statistics import (
     FEWEST,
     Interval,
     block_length,
     bootstrap,
     mean_interval,
-    paired_difference,
     proportion,
     ratio_of_means,
     sharpe_interval,
@@ -67,16 +67,50 @@ def test_passes_are_drawn_apart() -> None:
 
 
 def test_columns_are_drawn_together() -> None:
-    series = rng(4).standard_normal(200)
-    same = paired_difference([series], [series], _mean, rng(), samples=50)
-    assert (same.value, same.low, same.high) == (0.0, 0.0, 0.0)
-    better = paired_difference([series + 0.1], [series], _mean, rng(), samples=50)
-    assert better.low == pytest.approx(0.1)
-    assert better.high == pytest.approx(0.1)
+    series = rng(4).standard_normal((200, 1))
+    pairs = [np.concatenate([series + 0.1, series], axis=1)]
+
+    def apart(drawn: list[Float]) -> Float:
+        return np.concatenate(drawn).mean(axis=0)[:1] - np.concatenate(drawn).mean(axis=0)[1:]
+
+    found = bootstrap(pairs, apart, rng(), samples=50)[0]
+    assert found.low == pytest.approx(0.1)
+    assert found.high == pytest.approx(0.1)
 
 
-def _mean(pooled: Float) -> Float:
-    return np.asarray(pooled.mean(axis=0))
+def test_errors_say_how_far_a_number_strays() -> None:
+    """Errors that are all alike reflect the percentiles; only their ratios matter."""
+    series = np.exp(rng(8).standard_normal(400))[:, None]
+
+    def mean(drawn: list[Float]) -> Float:
+        return np.concatenate(drawn).mean(axis=0)
+
+    def alike(drawn: list[Float]) -> Float:
+        return np.array([3.0])
+
+    def halved(drawn: list[Float]) -> Float:
+        return 0.5 * mean_error(drawn)
+
+    plain = bootstrap([series], mean, rng(), samples=80)[0]
+    reflected = bootstrap([series], mean, rng(), samples=80, errors=alike)[0]
+    assert reflected.low == pytest.approx(2.0 * plain.value - plain.high)
+    assert reflected.high == pytest.approx(2.0 * plain.value - plain.low)
+    own, scaled = (bootstrap([series], mean, rng(), samples=80, errors=e)[0] for e in (mean_error, halved))
+    assert own.low == pytest.approx(scaled.low)
+    assert own.high == pytest.approx(scaled.high)
+    assert own != reflected
+
+
+def test_a_number_without_an_error_has_percentiles() -> None:
+    series = rng(9).standard_normal((100, 1))
+
+    def mean(drawn: list[Float]) -> Float:
+        return np.concatenate(drawn).mean(axis=0)
+
+    def none(drawn: list[Float]) -> Float:
+        return np.array([np.nan])
+
+    assert bootstrap([series], mean, rng(), samples=60, errors=none) == bootstrap([series], mean, rng(), samples=60)
 
 
 def test_equal_seeds_give_equal_intervals() -> None:
