@@ -55,6 +55,7 @@ def train(  # noqa: PLR0913
     changes: options.Setting = None,
     seed: options.Seed = None,
     seeds: SeedsOption = None,
+    walk_forward: options.WalkForward = False,
     engine: EngineOption = Engine.PREFECT,
     workers: WorkersOption = None,
     phase: options.Phase = None,
@@ -65,7 +66,7 @@ def train(  # noqa: PLR0913
 ) -> None:
     """Train all three phases, evaluate, export; what is finished already is reused."""
     root = store_root()
-    spec = options.resolved_settings(profile, config, data, timeframe, changes, seed)
+    spec = options.resolved_settings(profile, config, data, timeframe, changes, seed, walk_forward)
     options.require_source(spec)
     targets = options.targets_of(spec, phase)
     launch = Launch(engine, workers or default_workers(), _log_dir(log_dir, tensorboard))
@@ -79,13 +80,14 @@ def train(  # noqa: PLR0913
         show_seeds(root, records, as_json)
 
 
-def plan(
+def plan(  # noqa: PLR0913
     profile: options.Profile = None,
     config: options.Config = None,
     data: options.Data = None,
     timeframe: options.Timeframe = None,
     changes: options.Setting = None,
     seed: options.Seed = None,
+    walk_forward: options.WalkForward = False,
     phase: options.Phase = None,
     as_json: options.Json = False,
 ) -> None:
@@ -94,7 +96,7 @@ def plan(
     from mtquant.pipeline import plan as planned
     from mtquant.pipeline import units_of, with_upstream
 
-    spec = options.resolved_settings(profile, config, data, timeframe, changes, seed)
+    spec = options.resolved_settings(profile, config, data, timeframe, changes, seed, walk_forward)
     options.require_source(spec)
     digests = prepare(spec)
     names = {unit.name for unit in with_upstream(units_of(spec, digests), options.targets_of(spec, phase))}

@@ -13,6 +13,7 @@ from mtquant.config.instruments import InstrumentsSpec
 from mtquant.config.phases import CurriculumSpec, Phase1Spec, Phase2Spec, Phase3Spec, PPOSpec, RewardSpec
 from mtquant.config.risk import LimitsSpec
 from mtquant.config.spec import Spec
+from mtquant.config.walk_forward import WalkForwardSpec
 from mtquant.registry import did_you_mean
 
 __all__ = [
@@ -28,6 +29,7 @@ __all__ = [
     "Phase3Spec",
     "PipelineSpec",
     "RewardSpec",
+    "WalkForwardSpec",
 ]
 
 INSTRUMENTS = ("EURUSD", "GBPUSD", "USDJPY", "XAUUSD", "WTIUSD", "SPX500", "NAS100", "US30")
@@ -146,6 +148,8 @@ class EvaluationSpec(Spec):
     """Entries of the baseline registry to stand beside the agents."""
     bootstrap_samples: int = Field(default=1000, ge=10)
     """Resamples behind each interval."""
+    earlier_trials: int = Field(default=0, ge=0)
+    """Trials on the same bars that this store does not know of; they count when a Sharpe ratio is deflated."""
     win_horizon_bars: int = Field(default=10, ge=1)
     """Horizon of the win rate."""
 
@@ -182,6 +186,8 @@ class PipelineSpec(Spec):
     """Joint fine-tuning."""
     evaluation: EvaluationSpec = EvaluationSpec()
     """Out-of-sample evaluation."""
+    walk_forward: WalkForwardSpec = WalkForwardSpec()
+    """Several trainings, each tested on later bars (`train --walk-forward`)."""
     export: ExportSpec = ExportSpec()
     """ONNX."""
     device: str = "cpu"

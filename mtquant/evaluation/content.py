@@ -3,10 +3,13 @@
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
+from mtquant.evaluation.pooling import FoldRow
 from mtquant.evaluation.result import BacktestResult
 from mtquant.evaluation.skill import Skill
 from mtquant.evaluation.statistics import Interval
+from mtquant.evaluation.superiority import Superiority
 from mtquant.evaluation.targets import Judged
+from mtquant.evaluation.trials import Search
 from mtquant.types import Float, Int
 
 Measured = Mapping[str, float]
@@ -133,8 +136,20 @@ class ReportContent:
     curves: tuple[LearningCurve, ...] = ()
     alarms: tuple[str, ...] = ()
     """What the learning curves give reason to look at, one sentence each."""
-    trials: int | None = None
-    """How many configurations were tried before this result; None: not known."""
+    chosen: Assessed | None = None
+    """Of a walk-forward: in every fold the phase that earned its place on validation."""
+    folds: tuple[FoldRow, ...] = ()
+    paths: Mapping[str, tuple[float, ...]] = field(default_factory=dict)
+    """Of combinatorial cross-validation: Sharpe ratio of every path, by backtest."""
+    search: Search | None = None
+    """What is left of the result among everything that was tried on the same bars; None: not known."""
+    superiority: Superiority | None = None
+    """The result among the baselines."""
     seed: int | None = None
     notes: tuple[str, ...] = ()
     """Further sentences of the caller (macro columns in use, limits that cannot bind, ...)."""
+
+    @property
+    def result(self) -> Assessed | None:
+        """What the report is about: the phases chosen on validation, else the last phase."""
+        return self.chosen or (self.phases[-1] if self.phases else None)

@@ -6,7 +6,7 @@ deterministic; the page also names the run and its command.
 
 import math
 from collections.abc import Mapping
-from dataclasses import asdict, is_dataclass
+from dataclasses import asdict, is_dataclass, replace
 from html import escape
 from importlib import resources
 from pathlib import Path
@@ -19,6 +19,7 @@ from mtquant.evaluation.report_text import honest_statements, market_sentence, v
 from mtquant.store.digests import canonical_json, digest_bytes
 from mtquant.store.files import make_folder, write_atomic
 
+TRIALS = "trials.json"
 CAPTIONS = {
     "sharpe": "Net Sharpe ratio and its interval",
     "share": "Noise-free utility beside what is possible",
@@ -45,6 +46,9 @@ def write_report(content: ReportContent, folder: Path) -> dict[str, str]:
     make_folder(folder / "plots")
     data = canonical_json(report_values(content))
     digests = {"report.json": digest_bytes(data)}
+    if content.search is not None:
+        # what was tried before depends on the store and not on the settings: no digest of it
+        write_atomic(folder / TRIALS, canonical_json(_json(content.search)))
     for name, (_, png) in drawings.items():
         write_atomic(folder / "plots" / f"{name}.png", png)
         digests[f"plots/{name}.png"] = digest_bytes(png)
@@ -55,7 +59,9 @@ def write_report(content: ReportContent, folder: Path) -> dict[str, str]:
 
 
 def report_values(content: ReportContent) -> dict[str, Any]:
-    """Return every figure of `content` as JSON values; NaN is null. Run and command are left out."""
+    """Return every figure of `content` as JSON values; NaN is null. Run, command and search are left out."""
+
+    content = replace(content, search=None)
 
     def entries(found: tuple[Assessed, ...]) -> list[Any]:
         kept = ("name", "title", "phase", "note", "summary", "intervals", "skill")
@@ -73,7 +79,10 @@ def report_values(content: ReportContent) -> dict[str, Any]:
         "targets": [{**_json(j), "verdict": str(j.verdict)} for j in content.targets],
         "statements": honest_statements(content),
         "alarms": list(content.alarms),
-        "trials": content.trials,
+        "chosen": entries((content.chosen,))[0] if content.chosen else None,
+        "folds": _json(content.folds),
+        "paths": _json(content.paths),
+        "superiority": _json(content.superiority),
         "seed": content.seed,
     }
 
@@ -111,6 +120,8 @@ def _sections(content: ReportContent, drawings: Mapping[str, str]) -> list[tuple
         ("targets", "The documents' targets", tables.target_table(content)),
         ("plots", "Plots", _plots(drawings)),
         ("alarms", "Alarms during training", _items(list(content.alarms))),
+        ("folds", "The folds", tables.fold_table(content)),
+        ("skill", "Skill or luck", tables.skill_table(content)),
         ("baselines", "Beside the baselines", tables.comparison_table(content) if content.baselines else ""),
         (
             "specialists",

@@ -1,6 +1,8 @@
 """The evaluation unit: out-of-sample passes of every phase, baselines, shares of the optimum, report."""
 
-from collections.abc import Mapping
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict
 from pathlib import Path
 
 import numpy as np
@@ -19,13 +21,17 @@ from mtquant.evaluation.content import Assessed, LearningCurve, MarketNote, Repo
 from mtquant.evaluation.days import DAYS, write_days
 from mtquant.evaluation.report import write_report
 from mtquant.evaluation.result import BacktestResult
+from mtquant.evaluation.saving import save_results
 from mtquant.evaluation.series import Measuring
 from mtquant.evaluation.statistics import Interval
-from mtquant.evaluation.targets import documented_targets, judge
+from mtquant.evaluation.targets import Target, documented_targets, judge
+from mtquant.execution.choosing import CHOICE, choose_phase
+from mtquant.execution.counting import count_trial
 from mtquant.execution.share_rows import share_rows
 from mtquant.execution.trained import Trained, load_trained
 from mtquant.registry import build
 from mtquant.store.files import write_atomic
+from mtquant.store.fold_names import fold_of
 from mtquant.store.journal import Journal, headline
 from mtquant.store.promotions import DEPLOYED
 from mtquant.store.units import UnitHandle, UnitResult, UnitSpec
@@ -43,22 +49,15 @@ def evaluate(spec: PipelineSpec, unit: UnitSpec, folders: dict[str, Path], handl
     """Open the split once, measure everything on the same bars and write the report."""
     dataset = Dataset.load(folders["dataset-market"] / "dataset")
     trained = load_trained(spec, dataset, folders)
-    split = dataset.splits[spec.evaluation.split]
-    hierarchies = [trained.phase1, trained.phase2, trained.phase3, *([trained.control] if trained.control else [])]
-    results = {h.name: h.backtest(dataset, spec, split) for h in hierarchies}
+    split, in_fold = dataset.splits[spec.evaluation.split], fold_of(unit.name) is not None
+    results = {h.name: h.backtest(dataset, spec, split) for h in trained.hierarchies}
     baselines, remarks = _baselines(spec, dataset, results["phase3"], handle.streams)
     measuring = Measuring.of(spec, dataset)
     measured = [*results.values(), *baselines.values()]
     assessor = Assessor(measured, measuring, handle.streams, samples=spec.evaluation.bootstrap_samples)
-    phases = [
-        assessor.assess(
-            results[f"phase{n}"], title=TITLES[f"phase{n}"], phase=n, equal=results["phase1"] if n == 2 else None
-        )
-        for n in (1, 2, 3)
-    ]
+    phases = assess_phases(assessor, results)
     controls = [assessor.assess(results["no-peers"], title=TITLES["no-peers"])] if trained.control else []
     shares = share_rows(spec, dataset, trained, handle.streams) if spec.data.source in SYNTHETIC else ()
-    targets = documented_targets(spec.phase3.reward.sharpe_target, spec.phase3.reward.max_drawdown_target)
     promotions = (
         assessor.promotion(phases[1], phases[0]),
         assessor.promotion(phases[2], phases[1]),
@@ -68,18 +67,18 @@ def evaluate(spec: PipelineSpec, unit: UnitSpec, folders: dict[str, Path], handl
         title=f"mtquant: {Path(spec.data.source).name}, {dataset.market.timeframe}",
         run_id=unit.key[:12],
         command="mtquant train --config config.yaml",
-        market=_market_note(spec, dataset),
+        market=market_note(spec, dataset),
         phases=tuple(phases),
-        baselines=tuple(
-            assessor.assess(result, title=name.replace("_", " "), note=remarks[name])
-            for name, result in baselines.items()
-        ),
+        baselines=assess_baselines(assessor, baselines, remarks),
         controls=tuple(controls),
         shares=tuple(shares),
         promotions=promotions,
-        targets=judge(targets, measured_by_phase(phases)),
+        targets=judge(documented(spec), measured_by_phase(phases)),
         curves=_curves(folders),
         alarms=_alarms(folders),
+        # a fold is a part of a trial, which the report over all folds counts
+        search=None if in_fold else count_trial(spec, unit, handle, assessor, results["phase3"], "phase3-joint"),
+        superiority=assessor.superiority(results["phase3"], list(baselines.values())),
         seed=spec.seed,
         notes=_notes(spec, dataset, trained),
     )
@@ -87,9 +86,44 @@ def evaluate(spec: PipelineSpec, unit: UnitSpec, folders: dict[str, Path], handl
     write_atomic(handle.outputs / "config.yaml", to_yaml(spec).encode())
     _write_messages(results["phase3"], handle.outputs / "messages.parquet")
     write_days(handle.outputs / DAYS, measured, assessor.clock, measuring, spec.evaluation.split)
+    if in_fold:
+        _leave_for_pooling(spec, dataset, trained, handle, measured)
     # What deploys is the last phase that earned its place; phase 1 alone is no hierarchy.
     deployed = {DEPLOYED: 3.0 if promotions[1].earned else 2.0}
-    return UnitResult(_headline(phases, shares) | deployed, outputs)
+    return UnitResult(headline_figures(phases, shares) | deployed, outputs)
+
+
+def assess_phases(assessor: Assessor, results: Mapping[str, BacktestResult]) -> list[Assessed]:
+    """Return phases 1 to 3 with measures and intervals."""
+    return [
+        assessor.assess(
+            results[f"phase{n}"], title=TITLES[f"phase{n}"], phase=n, equal=results["phase1"] if n == 2 else None
+        )
+        for n in (1, 2, 3)
+    ]
+
+
+def assess_baselines(
+    assessor: Assessor, baselines: Mapping[str, BacktestResult], remarks: Mapping[str, str]
+) -> tuple[Assessed, ...]:
+    """Return the baselines with measures and intervals."""
+    return tuple(
+        assessor.assess(result, title=name.replace("_", " "), note=remarks[name]) for name, result in baselines.items()
+    )
+
+
+def documented(spec: PipelineSpec) -> tuple[Target, ...]:
+    """Return the documents' targets as the settings have them."""
+    return documented_targets(spec.phase3.reward.sharpe_target, spec.phase3.reward.max_drawdown_target)
+
+
+def _leave_for_pooling(
+    spec: PipelineSpec, dataset: Dataset, trained: Trained, handle: UnitHandle, measured: Sequence[BacktestResult]
+) -> None:
+    """Write what the report over all folds needs of this one."""
+    save_results(handle.outputs, measured)
+    choice = choose_phase(spec, dataset, trained, handle.streams)
+    write_atomic(handle.outputs / CHOICE, json.dumps(asdict(choice), indent=1).encode())
 
 
 def _baselines(
@@ -130,7 +164,8 @@ def _alarms(folders: Mapping[str, Path]) -> tuple[str, ...]:
     return tuple(f"{name}: {alarm}" for name, lines in journals.items() for alarm in alarms(lines))
 
 
-def _market_note(spec: PipelineSpec, dataset: Dataset) -> MarketNote:
+def market_note(spec: PipelineSpec, dataset: Dataset) -> MarketNote:
+    """Return which bars were traded."""
     costs = spec.environment.costs
     if costs == "auto":
         costs = "planted" if dataset.planted else "realistic"
@@ -155,14 +190,16 @@ def _notes(spec: PipelineSpec, dataset: Dataset, trained: Trained) -> tuple[str,
     )
 
 
-def _headline(phases: list[Assessed], shares: tuple[ShareRow, ...]) -> dict[str, float]:
+def headline_figures(phases: Sequence[Assessed], shares: Sequence[ShareRow]) -> dict[str, float]:
+    """Return the figures of an evaluation's marker: per phase with their intervals, and shares of the optimum."""
     metrics: dict[str, float] = {}
     for assessed in phases:
         for name in ("sharpe", "utility", "max_drawdown", "win_rate"):
             interval: Interval = assessed.intervals[name]
-            metrics[f"phase{assessed.phase}/{name}"] = interval.value
-            metrics[f"phase{assessed.phase}/{name}_low"] = interval.low
-            metrics[f"phase{assessed.phase}/{name}_high"] = interval.high
+            head = assessed.name if assessed.phase is None else f"phase{assessed.phase}"
+            metrics[f"{head}/{name}"] = interval.value
+            metrics[f"{head}/{name}_low"] = interval.low
+            metrics[f"{head}/{name}_high"] = interval.high
     for found in shares:
         key = found.title.lower().replace(", ", "_").replace(" ", "_")
         metrics |= {f"share/{key}": found.share.value, f"share/{key}_low": found.share.low}

@@ -7,8 +7,10 @@ from mtquant.config.agents import PipelineSpec
 from mtquant.errors import DataError
 from mtquant.execution.attempt import Work
 from mtquant.execution.numerics import make_torch_deterministic
-from mtquant.pipeline import DATASET, JOINT, META, explain
+from mtquant.pipeline import DATASET, JOINT, META
 from mtquant.store.digests import digest_file
+from mtquant.store.explanation import explain
+from mtquant.store.fold_names import fold_of
 from mtquant.store.journal import from_json_number
 from mtquant.store.units import DONE, UnitHandle, UnitResult, UnitSpec
 
@@ -22,7 +24,7 @@ def make_dataset(spec: PipelineSpec, unit: UnitSpec, _upstream: Folders, handle:
     """
     from mtquant.execution.sources import open_source
 
-    source = open_source(spec)
+    source = open_source(spec).fold(fold_of(unit.name))
     found = source.digests()
     planned = unit.inputs["data"]
     if changes := explain({"data": planned}, {"data": {name: found.get(name) for name in planned}}):
@@ -77,7 +79,11 @@ def train_jointly(spec: PipelineSpec, unit: UnitSpec, upstream: Folders, handle:
 
 
 def evaluate_run(spec: PipelineSpec, unit: UnitSpec, upstream: Folders, handle: UnitHandle) -> UnitResult:
-    """Measure every phase out of sample and write the report."""
+    """Measure every phase out of sample and write the report; of a walk-forward, pool the folds' reports."""
+    if spec.walk_forward.enabled and fold_of(unit.name) is None:
+        from mtquant.execution.walk_forward import evaluate_folds
+
+        return evaluate_folds(spec, unit, upstream, handle)
     from mtquant.execution.evaluating import evaluate
 
     make_torch_deterministic()

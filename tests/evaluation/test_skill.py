@@ -115,7 +115,9 @@ def test_too_little_is_unknown():
 
 
 def shares(sharpe, days, persistence, paths=200):
-    source = garch_returns(Streams(0).rng("skill", str(sharpe), days), paths, days, sharpe=sharpe, persistence=persistence)
+    source = garch_returns(
+        Streams(0).rng("skill", str(sharpe), days), paths, days, sharpe=sharpe, persistence=persistence
+    )
     return float(np.mean([judge_skill([path], DAYS).finding == Finding.SKILL for path in source]))
 
 
