@@ -141,8 +141,11 @@ class EvaluationSpec(Spec):
         "buy_and_hold",
         "equal_weight",
         "inverse_volatility",
+        "risk_parity",
+        "minimum_variance",
         "momentum",
         "ma_crossover",
+        "macd",
         "random",
     )
     """Entries of the baseline registry to stand beside the agents."""
@@ -150,6 +153,8 @@ class EvaluationSpec(Spec):
     """Resamples behind each interval."""
     earlier_trials: int = Field(default=0, ge=0)
     """Trials on the same bars that this store does not know of; they count when a Sharpe ratio is deflated."""
+    random_draws: int = Field(default=1000, ge=0)
+    """Random policies with the agent's turnover that it is ranked among."""
     win_horizon_bars: int = Field(default=10, ge=1)
     """Horizon of the win rate."""
 

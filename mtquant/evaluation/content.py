@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
+from mtquant.evaluation.luck import Luck
 from mtquant.evaluation.pooling import FoldRow
 from mtquant.evaluation.result import BacktestResult
 from mtquant.evaluation.skill import Skill
@@ -143,6 +144,8 @@ class ReportContent:
     """Of combinatorial cross-validation: Sharpe ratio of every path, by backtest."""
     search: Search | None = None
     """What is left of the result among everything that was tried on the same bars; None: not known."""
+    luck: Luck | None = None
+    """The result among random policies that trade as much."""
     superiority: Superiority | None = None
     """The result among the baselines."""
     seed: int | None = None

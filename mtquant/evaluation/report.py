@@ -82,6 +82,7 @@ def report_values(content: ReportContent) -> dict[str, Any]:
         "chosen": entries((content.chosen,))[0] if content.chosen else None,
         "folds": _json(content.folds),
         "paths": _json(content.paths),
+        "luck": _json(content.luck),
         "superiority": _json(content.superiority),
         "seed": content.seed,
     }

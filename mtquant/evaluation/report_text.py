@@ -8,6 +8,7 @@ from enum import StrEnum
 from scipy.stats import norm
 
 from mtquant.evaluation.content import Assessed, Promotion, ReportContent, ShareRow
+from mtquant.evaluation.luck import NEEDED
 from mtquant.evaluation.measures import spanned, written
 from mtquant.evaluation.skill import Finding
 from mtquant.evaluation.statistics import Interval
@@ -105,6 +106,19 @@ def search_line(search: Search) -> Line:
     return Line(Tone.GOOD if skill.finding is Finding.SKILL else Tone.OPEN, text)
 
 
+def luck_line(content: ReportContent) -> Line | None:
+    """Say where the result stands among random policies that trade as much; None where none was drawn."""
+    luck, entry = content.luck, content.result
+    if luck is None or entry is None or math.isnan(luck.percentile):
+        return None
+    beaten = luck.percentile >= NEEDED
+    text = (
+        f"{entry.short} beats {_whole(luck.percentile)} of {luck.draws} random policies with its turnover, costs and "
+        f"limits; {_whole(NEEDED)} of them stay below a Sharpe ratio of {written(luck.needed, 'ratio')}."
+    )
+    return Line(Tone.GOOD, text) if beaten else Line(Tone.OPEN, f"{text} That is no evidence of skill.")
+
+
 def baseline_line(content: ReportContent) -> Line | None:
     """Say which baselines have a net Sharpe ratio at least as high as the result; None where there are none."""
     entry = content.result
@@ -144,7 +158,7 @@ def verdict_lines(content: ReportContent) -> list[Line]:
     lines.append(specialists_line(specialists))
     lines += [Line(_share_tone([row]), share_sentence(row)) for row in content.shares if (row.phase or 0) > 1]
     lines += [promotion_line(p) for p in content.promotions]
-    lines += [baseline_line(content), target_line(content.targets)]
+    lines += [luck_line(content), baseline_line(content), target_line(content.targets)]
     return [line for line in lines if line is not None]
 
 

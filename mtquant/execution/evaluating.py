@@ -19,6 +19,7 @@ from mtquant.evaluation.backtest import backtest
 from mtquant.evaluation.baselines import BASELINES, BaselineSetting
 from mtquant.evaluation.content import Assessed, LearningCurve, MarketNote, ReportContent, ShareRow
 from mtquant.evaluation.days import DAYS, write_days
+from mtquant.evaluation.luck import Luck, judge_luck, random_sharpes
 from mtquant.evaluation.report import write_report
 from mtquant.evaluation.result import BacktestResult
 from mtquant.evaluation.saving import save_results
@@ -51,7 +52,8 @@ def evaluate(spec: PipelineSpec, unit: UnitSpec, folders: dict[str, Path], handl
     trained = load_trained(spec, dataset, folders)
     split, in_fold = dataset.splits[spec.evaluation.split], fold_of(unit.name) is not None
     results = {h.name: h.backtest(dataset, spec, split) for h in trained.hierarchies}
-    baselines, remarks = _baselines(spec, dataset, results["phase3"], handle.streams)
+    setting = _baseline_setting(spec, dataset, results["phase3"], handle.streams)
+    baselines, remarks = _baselines(spec, dataset, setting)
     measuring = Measuring.of(spec, dataset)
     measured = [*results.values(), *baselines.values()]
     assessor = Assessor(measured, measuring, handle.streams, samples=spec.evaluation.bootstrap_samples)
@@ -79,6 +81,7 @@ def evaluate(spec: PipelineSpec, unit: UnitSpec, folders: dict[str, Path], handl
         # a fold is a part of a trial, which the report over all folds counts
         search=None if in_fold else count_trial(spec, unit, handle, assessor, results["phase3"], "phase3-joint"),
         superiority=assessor.superiority(results["phase3"], list(baselines.values())),
+        luck=_luck(spec, dataset, setting, phases[-1], measuring),
         seed=spec.seed,
         notes=_notes(spec, dataset, trained),
     )
@@ -126,20 +129,30 @@ def _leave_for_pooling(
     write_atomic(handle.outputs / CHOICE, json.dumps(asdict(choice), indent=1).encode())
 
 
-def _baselines(
-    spec: PipelineSpec, dataset: Dataset, agent: BacktestResult, streams: Streams
-) -> tuple[dict[str, BacktestResult], dict[str, str]]:
-    """Return the baselines' passes over the split and what a reader has to know about each."""
-    split = dataset.splits[spec.evaluation.split]
-    turnover = float(np.abs(agent.trade).sum(axis=2)[agent.alive].mean())
-    setting = BaselineSetting(
+def _baseline_setting(spec: PipelineSpec, dataset: Dataset, agent: BacktestResult, streams: Streams) -> BaselineSetting:
+    return BaselineSetting(
         dataset,
         dataset.market.symbols,
-        split,
+        dataset.splits[spec.evaluation.split],
         unit_volatility=spec.environment.target_volatility,
-        turnover=turnover,
+        turnover=float(np.abs(agent.trade).sum(axis=2)[agent.alive].mean()),
         rng=streams.rng("evaluation", "random"),
     )
+
+
+def _luck(
+    spec: PipelineSpec, dataset: Dataset, setting: BaselineSetting, agent: Assessed, measuring: Measuring
+) -> Luck | None:
+    game = PortfolioGame(dataset, spec)
+    drawn = random_sharpes(game, setting.split, setting, measuring, spec.evaluation.random_draws)
+    return judge_luck(agent.summary["sharpe"], drawn)
+
+
+def _baselines(
+    spec: PipelineSpec, dataset: Dataset, setting: BaselineSetting
+) -> tuple[dict[str, BacktestResult], dict[str, str]]:
+    """Return the baselines' passes over the split and what a reader has to know about each."""
+    split = setting.split
     out, notes = {}, {}
     for name in spec.evaluation.baselines:
         policy = build(BASELINES, {"name": name, "setting": setting}, "baseline")

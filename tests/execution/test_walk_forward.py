@@ -87,7 +87,7 @@ def test_the_pooled_report_holds_what_the_folds_measured(finished):
     pooled = units[REPORT].outputs
     report = json.loads((pooled / "report.json").read_bytes())
     assert [row["fold"] for row in report["folds"]] == [1, 2]
-    assert report["folds"][0]["test"] == "2012-09-07 to 2014-01-09"
+    assert report["folds"][0]["test"] == "2012-09-10 to 2014-01-10"
     assert report["phases"][0]["summary"]["passes"] == 2.0
     record = read_days(pooled / DAYS)
     for number in (1, 2):
