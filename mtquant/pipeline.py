@@ -50,7 +50,9 @@ CODE: dict[str, tuple[str, ...]] = {
     "phase2": (*_LEARNING, "mtquant.agents.training.callbacks", "mtquant.agents.training.phase2_trainer"),
     "phase3": (
         *_LEARNING,
+        "mtquant.agents.training.curricula",
         "mtquant.agents.training.curriculum_learning",
+        "mtquant.agents.training.evidence",
         "mtquant.agents.training.phase3_joint_training",
         "mtquant.metrics",
     ),

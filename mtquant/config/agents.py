@@ -9,8 +9,9 @@ from typing import Any, Literal, Self
 from pydantic import Field, model_validator
 
 from mtquant.config.consistency import inconsistent
+from mtquant.config.curriculum import CurriculumSpec
 from mtquant.config.instruments import InstrumentsSpec
-from mtquant.config.phases import CurriculumSpec, Phase1Spec, Phase2Spec, Phase3Spec, PPOSpec, RewardSpec
+from mtquant.config.phases import Phase1Spec, Phase2Spec, Phase3Spec, PPOSpec, RewardSpec
 from mtquant.config.risk import LimitsSpec
 from mtquant.config.spec import Spec
 from mtquant.config.walk_forward import WalkForwardSpec

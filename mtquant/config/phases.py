@@ -5,6 +5,7 @@ from typing import Any, Literal, Self
 from pydantic import Field, model_validator
 
 from mtquant.config.consistency import inconsistent
+from mtquant.config.curriculum import CurriculumSpec
 from mtquant.config.spec import Spec
 
 
@@ -115,44 +116,6 @@ class Phase2Spec(Spec):
     """L: budgets are simplex x appetite x L."""
     budget_smoothing: float = Field(default=0.5, gt=0, le=1)
     """Share of the way from the present to the decided budgets at a decision."""
-
-
-class CurriculumSpec(Spec):
-    """Scenarios of phase 3 by difficulty level."""
-
-    enabled: bool = True
-    """Whether difficulty follows progress; otherwise the last level is used throughout."""
-    cost_scale: tuple[float, ...] = (1.0, 1.0)
-    """Multiplier of costs per level; the last must be 1."""
-    volatility_scale: tuple[float, ...] = (1.0, 1.0)
-    """Multiplier of price moves per level; the last must be 1."""
-    episode_scale: tuple[float, ...] = (0.25, 1.0)
-    """Multiplier of the episode length per level."""
-    until: tuple[float, ...] = (0.1,)
-    """Share of the steps at which each level ends; one entry fewer than levels."""
-
-    @model_validator(mode="after")
-    def _levels_agree(self) -> Self:
-        scales = ("cost_scale", "volatility_scale", "episode_scale")
-        levels = {name: len(getattr(self, name)) for name in scales}
-        if len(set(levels.values())) > 1 or len(self.until) != levels["cost_scale"] - 1:
-            found = ", ".join(f"`{name}` {count}" for name, count in levels.items())
-            raise inconsistent(
-                f"{found} levels and `until` {len(self.until)} ends; each scale needs one entry per level, `until` "
-                "one fewer.",
-                *scales,
-                "until",
-            )
-        for name in scales:
-            values = getattr(self, name)
-            if any(value <= 0 for value in values) or values[-1] != 1:
-                raise inconsistent(
-                    f"`{list(values)}` has to be above 0 throughout and 1 at the last level, which is the real task.",
-                    name,
-                )
-        if list(self.until) != sorted(set(self.until)) or not all(0 < end < 1 for end in self.until):
-            raise inconsistent(f"`{list(self.until)}` has to rise, between 0 and 1.", "until")
-        return self
 
 
 class TailSpec(Spec):

@@ -1,16 +1,19 @@
 """`GameEngine`: one game at one simulator, with its episodes. Every view is a thin layer over it."""
 
 from collections.abc import Mapping
+from functools import partial
 from typing import Any, NamedTuple
 
 import numpy as np
 
 from mtquant.data.splits import Split
+from mtquant.envs.conditions import LOOKBACK, market_conditions
 from mtquant.envs.game import MarketGame, Table
-from mtquant.envs.scenario import EpisodeSchedule, Scenario
+from mtquant.envs.observation_noise import ObservationNoise
+from mtquant.envs.scenario import REAL_TASK, EpisodeSchedule, ScenarioSource
 from mtquant.sim.kernel import StepResult
 from mtquant.sim.simulator import Episode, MarketSim
-from mtquant.types import ActFn, Array, Bool, Float
+from mtquant.types import ActFn, Array, Bool, Float, Int
 
 
 class Outcome(NamedTuple):
@@ -36,8 +39,18 @@ class GameEngine:
         self.game = game
         self.rows = rows
         self.rng = rng
-        self.schedule = EpisodeSchedule(split, starts, game.spec.environment, multiple=game.decision_bars)
-        self.scenario = Scenario()
+        environment = game.spec.environment
+        lookback = max(1, min(LOOKBACK, environment.warmup_steps))
+        self.schedule = EpisodeSchedule(
+            split,
+            starts,
+            environment,
+            multiple=game.decision_bars,
+            labels=partial(market_conditions, game.dataset, split, lookback),
+        )
+        self.curriculum: ScenarioSource | None = None
+        """Where new episodes get their scenarios from; None: all are the real task."""
+        self.noise = ObservationNoise(game, rows)
         self.table = Table(MarketSim(game.dataset, game.spec, rows=rows, slots=game.slots, joint=game.joint), {})
 
     @property
@@ -47,8 +60,15 @@ class GameEngine:
 
     def begin(self, *, stagger: bool) -> None:
         """Start an episode in every row; with `stagger`, of random remaining lengths."""
-        slots = self.game.draw_slots(self.rng, self.rows)
-        self.begin_episode(self.schedule.draw(self.rng, self.rows, slots, self.scenario, stagger=stagger))
+        self.begin_episode(self._draw(np.arange(self.rows), stagger=stagger))
+
+    def _draw(self, rows: Int, *, stagger: bool = False) -> Episode:
+        slots = self.game.draw_slots(self.rng, len(rows))
+        if self.curriculum is None:
+            return self.schedule.draw(self.rng, slots, [REAL_TASK] * len(rows), stagger=stagger)
+        episode = self.schedule.draw(self.rng, slots, self.curriculum.scenarios(rows), stagger=stagger)
+        self.curriculum.placed(rows, episode)
+        return episode
 
     def begin_episode(self, episode: Episode) -> None:
         """Start the given episode, one entry per row."""
@@ -56,18 +76,20 @@ class GameEngine:
         self.table.memory = self.game.memory(self.rows)
         self.sim.reset(everyone, episode)
         self.game.reset_memory(self.table.memory, everyone, self.rng)
+        self.noise.reset(everyone, episode.noise_level, self.rng)
         self.table.said = {}
 
     def restart(self, rows: Bool) -> None:
         """Start new episodes in `rows` [N]."""
-        count = int(rows.sum())
-        slots = self.game.draw_slots(self.rng, count)
-        self.sim.reset(rows, self.schedule.draw(self.rng, count, slots, self.scenario))
+        episode = self._draw(np.flatnonzero(rows))
+        self.sim.reset(rows, episode)
         self.game.reset_memory(self.table.memory, rows, self.rng)
+        self.noise.reset(rows, episode.noise_level, self.rng)
 
     def observe(self, agent: str) -> Array:
         """Return `[N, d]` what `agent` sees now, having heard those who spoke in this bar."""
-        return self.game.observe(agent, self.table)
+        seen = self.game.observe(agent, self.table)
+        return self.noise.add(agent, seen, np.asarray(self.sim.state.t)) if self.noise.active else seen
 
     def say(self, agent: str, action: Array) -> None:
         """Take the action `[N, a]` of `agent`, clipped to its bounds. NaN is an error."""
@@ -112,8 +134,8 @@ class GameEngine:
         """Return arrays and JSON values that `load_state_dict` continues from exactly."""
         arrays = {f"sim.{name}": array for name, array in self.sim.state_dict().items()}
         arrays |= {f"memory.{name}": array.copy() for name, array in self.table.memory.items()}
-        values = {"rng": self.rng.bit_generator.state, "scenario": vars(self.scenario).copy()}
-        return arrays, values
+        arrays |= {f"noise.{name}": array for name, array in self.noise.state_dict().items()}
+        return arrays, {"rng": self.rng.bit_generator.state}
 
     def load_state_dict(self, arrays: Mapping[str, Array], values: Mapping[str, Any]) -> None:
         """Continue from `state_dict`; at a bar's start, before anyone spoke."""
@@ -122,5 +144,5 @@ class GameEngine:
             n.removeprefix("memory."): np.array(a) for n, a in arrays.items() if n.startswith("memory.")
         }
         self.table.said = {}
+        self.noise.load_state_dict({n.removeprefix("noise."): a for n, a in arrays.items() if n.startswith("noise.")})
         self.rng.bit_generator.state = values["rng"]
-        self.scenario = Scenario(**values["scenario"])

@@ -78,6 +78,10 @@ class MarketGame(ABC):
         """Return `[B, q]` the price moves of the bar, which no action changes."""
         raise KeyError(agent)
 
+    def market_scale(self, agent: str) -> Float:
+        """Return `[d]` the standard deviation of what `agent` sees of the market; 0: not noisy, not of the market."""
+        return np.zeros(self.layout(agent).width)
+
     @abstractmethod
     def layout(self, agent: str) -> ObservationLayout:
         """Return what `agent` sees."""

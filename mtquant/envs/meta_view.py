@@ -44,6 +44,16 @@ class MetaView:
         width = self.layout.width
         return Normaliser(np.zeros(width, np.float32), np.ones(width, np.float32), self.clip)
 
+    def market_scale(self, dataset: Dataset) -> Float:
+        """Return `[d]` train-split standard deviations of what depends on the bar only; 0 elsewhere."""
+        std = self.columns[dataset.splits.train.mask(len(self.columns))].std(axis=0)
+        k, pairs = self.k, self.pairs
+        out = np.zeros(self.layout.width)
+        out[2 * k : 3 * k] = std[:k]
+        out[self.layout.slice("correlations")] = std[k : k + pairs]
+        out[self.layout.slice("macro")] = std[k + pairs :]
+        return out
+
     def observe(self, t: Int, exposure: Float, books: Float, budgets: Float, profit: Float) -> Float32:
         """Return `[N, d]`; `profit` [N, K] is the exponential mean of stand-alone profit in u0."""
         market = self.columns.take(t, axis=0)

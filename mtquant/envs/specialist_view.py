@@ -61,6 +61,17 @@ class SpecialistView:
         mean[: self.own_width], std[: self.own_width] = dataset.feature_mean, dataset.feature_std
         return Normaliser(mean.astype(np.float32), std.astype(np.float32), self.clip)
 
+    def market_scale(self, dataset: Dataset, *, context: bool) -> Float:
+        """Return `[d]` train-split standard deviations of what is seen of the market; 0 for all else."""
+        out = np.zeros(self.layout.width)
+        out[: self.own_width] = dataset.feature_std
+        if context:
+            for block in ("group_remainder", "market_remainder"):
+                out[self.layout.slice(block)] = np.asarray(dataset.feature_std)[self.signals]
+            train = dataset.splits.train.mask(len(self.macro))
+            out[self.layout.slice("macro")] = self.macro[train].std(axis=0)
+        return out
+
     def signals_of(self, t: Int, slots: Int) -> Float32:
         """Return `[N, m, S]` the signals of instruments `slots` [N, m] at bars `t` [N]."""
         seen = self.features.take((t[:, None] * self.count + slots).reshape(-1), axis=0)

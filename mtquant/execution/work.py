@@ -75,7 +75,7 @@ def train_jointly(spec: PipelineSpec, unit: UnitSpec, upstream: Folders, handle:
     folders = {"meta": upstream[META] / "meta"} | specialist_folders(spec, upstream)
     trainer = Phase3JointTrainer(spec.model_copy(update={"phase3": phase3}), dataset, handle, folders)
     metrics = trainer.train() | trainer.evaluate()
-    return UnitResult(metrics, bundle_digests(handle.outputs))
+    return UnitResult(metrics, bundle_digests(handle.outputs) | curriculum_digest(handle.outputs))
 
 
 def evaluate_run(spec: PipelineSpec, unit: UnitSpec, upstream: Folders, handle: UnitHandle) -> UnitResult:
@@ -129,6 +129,12 @@ def bundle_digests(outputs: Path) -> dict[str, str]:
     """Return `<agent>/weights` to the digest of its tensors for every bundle below `outputs`."""
     described = {path.parent.name: json.loads(path.read_bytes()) for path in sorted(outputs.glob("*/bundle.json"))}
     return {f"{agent}/weights": str(found["weights_digest"]) for agent, found in described.items()}
+
+
+def curriculum_digest(outputs: Path) -> dict[str, str]:
+    """Return `curriculum` to the digest of the curriculum's log, if there is one."""
+    log = outputs / "curriculum.jsonl"
+    return {"curriculum": digest_file(log)} if log.exists() else {}
 
 
 WORK: dict[str, Work] = {

@@ -31,6 +31,8 @@ class Episode:
     """[n]"""
     move_scale: Float
     """[n]"""
+    noise_level: Float | None = None
+    """[n] noise on what is seen, which the accounts do not know of; None: none."""
 
 
 class MarketSim:

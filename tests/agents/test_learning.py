@@ -1,4 +1,4 @@
-"""Complete learner state, coordinated gradients, and the curriculum."""
+"""Complete learner state and coordinated gradients."""
 
 import json
 import random
@@ -19,10 +19,6 @@ from mtquant.agents.learning.state import (
     restore_rng,
     seed_everything,
 )
-from mtquant.agents.training.curriculum_learning import AdvancedCurriculumLearning
-from mtquant.config.phases import CurriculumSpec
-from mtquant.context import Streams
-from mtquant.envs.scenario import Scenario
 
 
 def network() -> nn.Module:
@@ -138,47 +134,3 @@ def test_step_sizes_follow_the_divergence_within_their_range():
     for _ in range(50):
         rates = system.adaptive_learning_rates({"forex": 0.0})
     assert rates["forex"] == 1.0
-
-
-CURRICULUM = CurriculumSpec(
-    cost_scale=(0.2, 0.5, 1.0), volatility_scale=(1.0, 1.2, 1.0), episode_scale=(0.25, 0.5, 1.0), until=(0.1, 0.4)
-)
-
-
-def test_levels_follow_the_share_of_steps():
-    curriculum = AdvancedCurriculumLearning(CURRICULUM, 1000)
-    assert [curriculum.get_difficulty_level(step) for step in (0, 99, 100, 399, 400, 1000)] == [0, 0, 1, 1, 2, 2]
-    assert curriculum.generate_scenario(1) == Scenario(0.5, 1.2, 0.5)
-    assert curriculum.generate_scenario(2) == Scenario()
-    off = AdvancedCurriculumLearning(CURRICULUM.model_copy(update={"enabled": False}), 1000)
-    assert off.generate_scenario(off.get_difficulty_level(0)) == Scenario()
-
-
-def test_changes_of_level_are_kept_and_continue():
-    curriculum = AdvancedCurriculumLearning(CURRICULUM, 1000)
-    for step in range(0, 300, 50):
-        curriculum.update_curriculum({"step": step, "utility_per_bar": 0.1})
-    other = AdvancedCurriculumLearning(CURRICULUM, 1000)
-    other.load_state_dict(json.loads(json.dumps(curriculum.state_dict())))
-    for one in (curriculum, other):
-        assert one.update_curriculum({"step": 450, "utility_per_bar": 0.2}) == Scenario()
-        assert [(e["level"], e["step"]) for e in one.history] == [(0, 0), (1, 100), (2, 450)]
-
-
-def test_scenarios_reach_the_simulator():
-    from tests.envs.made import MADE, engine_of
-    from tests.tiny import tiny_dataset, tiny_spec
-
-    engine = engine_of(MADE["joint"](tiny_dataset(), tiny_spec()), 4)
-    engine.scenario = AdvancedCurriculumLearning(CURRICULUM, 1000).generate_scenario(1)
-    engine.begin(stagger=False)
-    state = engine.sim.state
-    assert (state.cost_scale == 0.5).all()
-    assert (state.move_scale == 1.2).all()
-    assert (state.end - state.t == 30).all()
-    target = Streams(0).rng("x").uniform(-1, 1, (4, 4))
-    calm, plain = engine_of(engine.game, 4), engine.sim
-    calm.begin(stagger=False)
-    calm.sim.state = plain.state._replace(cost_scale=np.ones(4), move_scale=np.ones(4))
-    harder, normal = plain.step(target), calm.sim.step(target)
-    np.testing.assert_allclose(harder.gross, 1.2 * normal.gross, rtol=1e-9)

@@ -67,6 +67,8 @@ class Rollout(NamedTuple):
     explained_variance: float
     noise_removed: float
     """Share of the advantages' variance that was market noise, NaN where nothing was subtracted."""
+    positive: Float32
+    """[S, N] max(advantage, 0) of the first stream by step and row, learned from or not."""
 
 
 class UpdateSettings(NamedTuple):
@@ -130,6 +132,7 @@ class JointLearner:
         self.steps: list[Choice] = []
         self.rewards: list[Float32] = []
         self.starts: list[Bool] = []
+        self.learning: list[Bool] = []
         self.exposed: list[Exposed] = []
 
     def anchor(self) -> None:
@@ -154,9 +157,14 @@ class JointLearner:
             out: Float32 = self.critic(torch.from_numpy(observation), torch.from_numpy(central)).numpy()
         return out
 
-    def pay(self, reward: Float32, start: Bool, exposed: Exposed | None = None) -> None:
-        """Add the rewards `[B, streams]` of the last choice; `start` [N]: it was its episode's first."""
+    def pay(self, reward: Float32, start: Bool, exposed: Exposed | None = None, learning: Bool | None = None) -> None:
+        """Add the rewards `[B, streams]` of the last choice; `start` [N]: it was its episode's first.
+
+        `learning` [N]: whether a row's samples are learned from; None: all are.
+        """
         self.rewards.append(reward.astype(np.float32))
+        if learning is not None:
+            self.learning.append(np.repeat(learning, self.per_row))
         if exposed is not None:
             self.exposed.append(exposed)
         self.starts.append(np.repeat(start, self.per_row))
@@ -184,20 +192,33 @@ class JointLearner:
             paid = ((advantage[..., :1] - cost) / np.float32(1.0 + multiplier)).astype(np.float32)
         spread = float(target[..., 0].var())
         explained = 1.0 - float((target[..., 0] - value[..., 0]).var()) / spread if spread > 0 else float("nan")
-        scaled = torch.from_numpy(paid.reshape(-1, paid.shape[-1]))
-        scaled = torch.stack([normalise(scaled[:, i]) for i in range(paid.shape[-1])], dim=1)
+        positive = np.maximum(advantage[..., 0], 0.0).reshape(len(advantage), -1, self.per_row).mean(axis=2)
+        kept = self._kept()
+        scaled = torch.from_numpy(paid.reshape(-1, paid.shape[-1]))[kept]
+        if len(scaled):
+            scaled = torch.stack([normalise(scaled[:, i]) for i in range(paid.shape[-1])], dim=1)
         rollout = Rollout(
-            self._flat("observation"),
-            self._flat("central"),
-            self._flat("action"),
-            self._flat("log_prob"),
+            self._flat("observation")[kept],
+            self._flat("central")[kept],
+            self._flat("action")[kept],
+            self._flat("log_prob")[kept],
             scaled,
-            torch.from_numpy(target.reshape(-1, target.shape[-1])),
+            torch.from_numpy(target.reshape(-1, target.shape[-1]))[kept],
             explained,
             removed,
+            positive,
         )
-        self.steps, self.rewards, self.starts, self.exposed = [], [], [], []
+        self.steps, self.rewards, self.starts, self.exposed, self.learning = [], [], [], [], []
         return rollout
+
+    def _kept(self) -> Tensor | slice:
+        """Return which samples are learned from: none where it would be one alone, which has no deviation."""
+        if not self.learning:
+            return slice(None)
+        kept = np.stack(self.learning)
+        if kept.sum() < 2 * self.per_row:
+            kept[:] = False
+        return torch.from_numpy(kept.reshape(-1))
 
     def _flat(self, name: str) -> Tensor:
         return torch.from_numpy(np.concatenate([getattr(step, name) for step in self.steps]))
@@ -238,6 +259,8 @@ class JointLearner:
                 group["lr"] = rate
         parts = [torch.cat([getattr(r, name) for r in rollouts]) for name in Rollout._fields[:6]]
         count = len(parts[0])
+        if not count:
+            return {}
         if correction is not None:
             parts[4] = torch.cat([parts[4][:, :1] * correction[:, None], parts[4][:, 1:]], dim=1)
         # Samples of a bar are ordered row by row, instruments innermost.

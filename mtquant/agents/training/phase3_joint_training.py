@@ -16,7 +16,7 @@ from mtquant.agents.learning.gradient_coordination import GradientCoordinationSy
 from mtquant.agents.learning.joint import Discounting, Exposed, JointLearner, Rollout, UpdateSettings
 from mtquant.agents.learning.lagrangian import PIDLagrangian
 from mtquant.agents.learning.state import Parts, capture_rng, restore_rng, seed_everything
-from mtquant.agents.training.curriculum_learning import AdvancedCurriculumLearning
+from mtquant.agents.training.curriculum_learning import AdvancedCurriculumLearning, yardstick_of
 from mtquant.agents.training.divergence import divergence_named
 from mtquant.agents.training.model_checkpointing import ModelCheckpointingSystem
 from mtquant.config.agents import PipelineSpec
@@ -43,7 +43,13 @@ class Phase3JointTrainer:
         per_rollout = self.phase.n_envs * self.phase.n_steps
         self.rollouts = -(-self.phase.timesteps // per_rollout)
         self.total_steps = self.rollouts * per_rollout
-        self.curriculum = AdvancedCurriculumLearning(self.phase.curriculum, self.total_steps)
+        self.curriculum = AdvancedCurriculumLearning(
+            self.phase.curriculum,
+            self.total_steps,
+            rows=self.phase.n_envs,
+            rng=unit.streams.rng("phase3", "curriculum"),
+            real=yardstick_of(dataset, spec.environment.episode_length),
+        )
         self.tail = PIDLagrangian(self.phase.tail)
 
     def load_pretrained_models(self) -> None:
@@ -75,7 +81,8 @@ class Phase3JointTrainer:
         joint = self.create_joint_training_env()
         env = joint.batch(self.phase.n_envs, self.unit.streams.rng("phase3", "episodes"))
         learners = self._learners(joint.joint_game)
-        env.engine.scenario = self.curriculum.generate_scenario(self.curriculum.get_difficulty_level(0))
+        if self.phase.curriculum.enabled:
+            env.engine.curriculum = self.curriculum
         env.reset()
         self._start = np.ones(env.rows, dtype=bool)
         done = self._resume(env, learners)
@@ -86,7 +93,7 @@ class Phase3JointTrainer:
                 metrics |= self._update(index, learners, pending)
             step = (index + 1) * self.phase.n_envs * self.phase.n_steps
             self._headline = {name: metrics[name] for name in HEADLINES if name in metrics}
-            env.engine.scenario = self.curriculum.update_curriculum({"step": step} | self._headline)
+            metrics |= self.curriculum.update_curriculum({"step": step} | self._headline)
             self.checkpointing.boundary(
                 step,
                 metrics,
@@ -95,6 +102,8 @@ class Phase3JointTrainer:
                 last=index + 1 == self.rollouts,
             )
         self._save(learners)
+        if self.phase.curriculum.enabled:
+            self.curriculum.write_log(self.unit.outputs)
         return self._headline
 
     def evaluate(self, n_episodes: int = 100) -> dict[str, float]:
@@ -174,6 +183,7 @@ class Phase3JointTrainer:
             if self.phase.credit == "shared":
                 marginal = np.repeat(outcome.rewards[META][:, None], marginal.shape[1], axis=1)
             utility.append(float(outcome.rewards[META].mean()))
+            self.curriculum.bar(outcome.rewards[META])
             loss = result.equity < (1.0 - self.phase.tail.level) * result.equity_before
             large.append(float(loss.mean()))
             meta_reward = meta_reward + np.stack([outcome.rewards[META], loss], axis=1)
@@ -183,27 +193,32 @@ class Phase3JointTrainer:
                 both = np.stack([marginal[:, slots].reshape(-1), own[:, slots].reshape(-1)], axis=1)
                 paid = both[:, : learner.streams].astype(np.float32) + self._bootstrap(env, game, learner, cut)
                 exposed = Exposed(game.noise_shock(group, env.engine.table, outcome.result), states[group])
-                learner.pay(paid, self._start, exposed if self.phase.noise_baseline else None)
+                learner.pay(paid, self._start, exposed if self.phase.noise_baseline else None, self.curriculum.learning)
             ended = ended | outcome.done
             if (bar + 1) % every == 0:
                 following = self._bootstrap(env, game, learners[META], cut)
                 paid = meta_reward[:, : learners[META].streams].astype(np.float32)
-                learners[META].pay(paid + following, meta_start)
+                learners[META].pay(paid + following, meta_start, learning=self.curriculum.learning)
                 # a ruined row waits for the next decision, so that decisions of all rows stay in step
                 env.restart(ended)
                 ended = np.zeros(env.rows, dtype=bool)
             self._start = outcome.done
-        constrained = self.phase.tail.enabled
         for agent, learner in learners.items():
-            multiplier = self.tail.multiplier if constrained and agent == META else None
-            pending[agent].append(learner.finish(learner.value(*_inputs(env, game, agent)), self._start, multiplier))
+            pending[agent].append(self._finish(env, game, learner))
+        self.curriculum.scored([pending[group][-1].positive for group in game.members])
         rate = float(np.mean(large))
         measured = {"utility_per_bar": float(np.mean(utility)), "large_loss_rate": rate}
-        if constrained:
+        if self.phase.tail.enabled:
             measured["tail_multiplier"] = self.tail.update(rate)
         for group, behaviour in activity.items():
             measured |= {f"{group}/{name}": value for name, value in behaviour.take().items()}
         return measured
+
+    def _finish(self, env: MultiAgentVecEnv, game: JointGame, learner: JointLearner) -> Rollout:
+        """Return what an agent learns from in this rollout."""
+        held_to_tail = self.phase.tail.enabled and learner.name == META
+        multiplier = self.tail.multiplier if held_to_tail else None
+        return learner.finish(learner.value(*_inputs(env, game, learner.name)), self._start, multiplier)
 
     def _bootstrap(self, env: MultiAgentVecEnv, game: JointGame, learner: JointLearner, cut: Bool) -> Float32:
         """Return `[B, streams]` the discounted value of what follows episodes that were cut, 0 elsewhere."""

@@ -78,6 +78,13 @@ class JointGame(MarketGame):
         count = len(self.members[agent])
         return ObservationLayout(tuple((f"{name}.{i}", width) for i in range(count) for name, width in blocks))
 
+    def market_scale(self, agent: str) -> Float:
+        """Return `[d]` as `layout` has it."""
+        if agent == META:
+            return self.meta_view.market_scale(self.dataset)
+        alone = self.view.market_scale(self.dataset, context=self.context)
+        return np.tile(alone, len(self.members[agent]))
+
     def actions(self, agent: str) -> ActionMap:
         """Return G + 1 logits for the meta, one target per instrument for a specialist."""
         if agent == META:
