@@ -154,6 +154,10 @@ class EvaluationSpec(Spec):
     """Resamples behind each interval."""
     earlier_trials: int = Field(default=0, ge=0)
     """Trials on the same bars that this store does not know of; they count when a Sharpe ratio is deflated."""
+    attribution: bool = True
+    """Split the profit into specialists, allocation, risk layer and costs."""
+    robustness: bool = True
+    """Trade the split again under other costs, delay, noise and stressed markets."""
     random_draws: int = Field(default=1000, ge=0)
     """Random policies with the agent's turnover that it is ranked among."""
     win_horizon_bars: int = Field(default=10, ge=1)

@@ -31,7 +31,7 @@ def make_folds(bars: int, spec: WalkForwardSpec, gap: int) -> tuple[Splits, ...]
     first = int(bars * spec.first_train_fraction)
     edges = np.linspace(first, bars, spec.folds + 1).astype(int)
     span = int(edges[0])
-    folds = []
+    folds: list[Splits] = []
     for start, stop in pairwise(edges):
         begin = 0 if spec.scheme == "anchored" else int(start) - span
         chosen = int((start - begin) * (1.0 - spec.validation_fraction)) + begin

@@ -78,6 +78,7 @@ def _engine(game: MarketGame, split: Split, slots: Int | None, conditions: Seque
         np.tile(every, (copies, 1)),
         np.repeat([condition.cost_scale for condition in conditions], count),
         np.repeat([condition.volatility_scale for condition in conditions], count),
+        np.repeat([condition.noise_level for condition in conditions], count),
     )
     engine.begin_episode(episode)
     return engine

@@ -152,7 +152,7 @@ def minimum_variance(setting: BaselineSetting) -> Baseline:
     volatilities move on. Flat for the first half year of a history.
     """
     year = max(4, round(setting.dataset.market.bars_per_year))
-    month = max(1, year // 12)
+    half, month = year // 2, max(1, year // 12)
     notional = _equal_notional(setting)
     direction = np.zeros_like(notional)
     for start, stop in setting.dataset.market.history_bounds():
@@ -160,7 +160,7 @@ def minimum_variance(setting: BaselineSetting) -> Baseline:
         weights = np.zeros(notional.shape[1])
         for t in range(stop - start):
             # moves[:t] end with the close of bar t
-            if t >= year // 2 and t % month == 0:
+            if t >= half and (t - half) % month == 0:
                 weights = _least_variance(moves[max(0, t - year) : t], notional[start + t])
             direction[start + t] = notional[start + t] * weights
     note = f"Long weights of least variance (Ledoit-Wolf covariance of {year} bars), estimated every {month} bars."

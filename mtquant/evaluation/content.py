@@ -3,11 +3,13 @@
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
+from mtquant.evaluation.attribution import Attribution
 from mtquant.evaluation.luck import Luck
 from mtquant.evaluation.pooling import FoldRow
 from mtquant.evaluation.result import BacktestResult
 from mtquant.evaluation.skill import Skill
 from mtquant.evaluation.statistics import Interval
+from mtquant.evaluation.stress import Robustness
 from mtquant.evaluation.superiority import Superiority
 from mtquant.evaluation.targets import Judged
 from mtquant.evaluation.trials import Search
@@ -146,6 +148,10 @@ class ReportContent:
     """What is left of the result among everything that was tried on the same bars; None: not known."""
     luck: Luck | None = None
     """The result among random policies that trade as much."""
+    attribution: Attribution | None = None
+    """Where the result's profit came from."""
+    robustness: Robustness | None = None
+    """How the result bears other circumstances."""
     superiority: Superiority | None = None
     """The result among the baselines."""
     seed: int | None = None

@@ -44,6 +44,15 @@ def pool(name: str, results: Sequence[BacktestResult]) -> BacktestResult:
     return replace(results[0], **values)
 
 
+def some_passes(result: BacktestResult, passes: Sequence[int]) -> BacktestResult:
+    """Return only the given passes of `result`."""
+    arrays = {f.name: getattr(result, f.name) for f in fields(result)}
+    chosen: dict[str, Any] = {
+        name: value[:, list(passes)] for name, value in arrays.items() if isinstance(value, np.ndarray)
+    }
+    return replace(result, **chosen)
+
+
 def _padded(values: Array, rows: int, name: str) -> Array:
     """Return `values` with `rows` rows: equity stands still, everything else is zero where a pass is over."""
     missing = rows - len(values)
@@ -63,7 +72,7 @@ def path_sharpes(daily: Sequence[Array], paths: Int, tested: Sequence[Sequence[i
     `daily` are the daily returns of all passes in order of the combinations, `tested` the groups of each combination,
     `paths` [P, G] which combination tests each group (`data.folds.paths_of`).
     """
-    where = {}
+    where: dict[tuple[int, int], int] = {}
     for combination, groups in enumerate(tested):
         for group in groups:
             where[combination, group] = len(where)

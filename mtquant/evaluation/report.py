@@ -12,6 +12,7 @@ from importlib import resources
 from pathlib import Path
 from typing import Any
 
+from mtquant.evaluation import diagnosis_tables as diagnoses
 from mtquant.evaluation import report_tables as tables
 from mtquant.evaluation.content import Assessed, ReportContent
 from mtquant.evaluation.plots import DARK, LIGHT, draw
@@ -82,6 +83,8 @@ def report_values(content: ReportContent) -> dict[str, Any]:
         "chosen": entries((content.chosen,))[0] if content.chosen else None,
         "folds": _json(content.folds),
         "paths": _json(content.paths),
+        "attribution": _json(content.attribution),
+        "robustness": _json(content.robustness),
         "luck": _json(content.luck),
         "superiority": _json(content.superiority),
         "seed": content.seed,
@@ -132,6 +135,8 @@ def _sections(content: ReportContent, drawings: Mapping[str, str]) -> list[tuple
         ),
         ("robustness", "Risk-adjusted returns and robustness", tables.measures_table(content, tables.ROBUSTNESS)),
         ("costs", "Costs and trading", tables.measures_table(content, tables.COSTS)),
+        ("attribution", "Where the profit came from", diagnoses.attribution_tables(content)),
+        ("stress", "Under other circumstances", diagnoses.robustness_tables(content)),
         ("limits", "Risk limits", tables.measures_table(content, tables.LIMITS)),
         ("instruments", "Instruments", tables.grouped_table(content, "instrument", ("sharpe", "annual_return"))),
         ("honest", "Before believing this", _items(honest_statements(content))),

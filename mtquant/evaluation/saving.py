@@ -37,7 +37,8 @@ def load_result(folder: Path, name: str) -> BacktestResult:
             found[key] = found[key].item()
         for key in ("symbols", "groups", "group_of"):
             found[key] = tuple(found[key].tolist())
-        return BacktestResult(**(dict.fromkeys(OPTIONAL) | found))
+        missing: dict[str, Any] = dict.fromkeys(OPTIONAL)
+        return BacktestResult(**(missing | found))
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise StoreError(f"{path} cannot be read: {error}. `mtquant resume` measures the run again.") from error
 

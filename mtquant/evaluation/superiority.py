@@ -59,7 +59,8 @@ def superiority(
     losses = -np.stack([own, *rivals.values()], axis=1)
     chosen = MCS(losses, size, samples, length, seed=np.random.default_rng(seeds[1]))
     chosen.compute()
-    found = {names[index]: float(p) for index, p in chosen.pvalues["Pvalue"].items()}
-    kept = {names[index] for index in chosen.included}
+    p_values = chosen.pvalues["Pvalue"]
+    found = {names[index]: float(p) for index, p in zip(p_values.index.tolist(), p_values.tolist(), strict=True)}
+    kept = {names[int(index)] for index in np.asarray(chosen.included)}
     ranked = sorted(found, key=lambda name: -found[name])
     return Superiority(agent, float(test.pvalues["consistent"]), tuple(n for n in ranked if n in kept), found)

@@ -2,12 +2,14 @@
 
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
 
+from mtquant.agents.hierarchy import Hierarchy
 from mtquant.config.agents import PipelineSpec
 from mtquant.config.load import to_yaml
 from mtquant.context import Streams
@@ -26,8 +28,10 @@ from mtquant.evaluation.saving import save_results
 from mtquant.evaluation.series import Measuring
 from mtquant.evaluation.statistics import Interval
 from mtquant.evaluation.targets import Target, documented_targets, judge
+from mtquant.execution.attributing import attribute_profit
 from mtquant.execution.choosing import CHOICE, choose_phase
 from mtquant.execution.counting import count_trial
+from mtquant.execution.robustness import measure_robustness
 from mtquant.execution.share_rows import share_rows
 from mtquant.execution.trained import Trained, load_trained
 from mtquant.registry import build
@@ -50,9 +54,12 @@ def evaluate(spec: PipelineSpec, unit: UnitSpec, folders: dict[str, Path], handl
     """Open the split once, measure everything on the same bars and write the report."""
     dataset = Dataset.load(folders["dataset-market"] / "dataset")
     trained = load_trained(spec, dataset, folders)
-    split, in_fold = dataset.splits[spec.evaluation.split], fold_of(unit.name) is not None
+    split = dataset.splits[spec.evaluation.split]
+    # a fold is traded with what validation chose; a single training shows its last phase
+    choice = None if fold_of(unit.name) is None else choose_phase(spec, dataset, trained, handle.streams)
+    agent = trained.hierarchies[2 if choice is None else choice.chosen - 1]
     results = {h.name: h.backtest(dataset, spec, split) for h in trained.hierarchies}
-    setting = _baseline_setting(spec, dataset, results["phase3"], handle.streams)
+    setting = _baseline_setting(spec, dataset, results[agent.name], handle.streams)
     baselines, remarks = _baselines(spec, dataset, setting)
     measuring = Measuring.of(spec, dataset)
     measured = [*results.values(), *baselines.values()]
@@ -79,21 +86,42 @@ def evaluate(spec: PipelineSpec, unit: UnitSpec, folders: dict[str, Path], handl
         curves=_curves(folders),
         alarms=_alarms(folders),
         # a fold is a part of a trial, which the report over all folds counts
-        search=None if in_fold else count_trial(spec, unit, handle, assessor, results["phase3"], "phase3-joint"),
-        superiority=assessor.superiority(results["phase3"], list(baselines.values())),
-        luck=_luck(spec, dataset, setting, phases[-1], measuring),
+        search=None if choice else count_trial(spec, unit, handle, assessor, results["phase3"], "phase3-joint"),
+        superiority=assessor.superiority(results[agent.name], list(baselines.values())),
+        luck=_luck(spec, dataset, setting, phases[trained.hierarchies.index(agent)], measuring),
         seed=spec.seed,
         notes=_notes(spec, dataset, trained),
     )
+    content = replace(content, **_diagnoses(spec, dataset, agent, trained.budget, results | baselines, assessor))
     outputs = write_report(content, handle.outputs)
     write_atomic(handle.outputs / "config.yaml", to_yaml(spec).encode())
-    _write_messages(results["phase3"], handle.outputs / "messages.parquet")
+    _write_messages(results[agent.name], handle.outputs / "messages.parquet")
     write_days(handle.outputs / DAYS, measured, assessor.clock, measuring, spec.evaluation.split)
-    if in_fold:
-        _leave_for_pooling(spec, dataset, trained, handle, measured)
+    if choice is not None:
+        save_results(handle.outputs, measured)
+        write_atomic(handle.outputs / CHOICE, json.dumps(asdict(choice), indent=1).encode())
     # What deploys is the last phase that earned its place; phase 1 alone is no hierarchy.
     deployed = {DEPLOYED: 3.0 if promotions[1].earned else 2.0}
     return UnitResult(headline_figures(phases, shares) | deployed, outputs)
+
+
+def _diagnoses(
+    spec: PipelineSpec,
+    dataset: Dataset,
+    agent: Hierarchy,
+    budget: float,
+    results: Mapping[str, BacktestResult],
+    assessor: Assessor,
+) -> dict[str, Any]:
+    """Return where the agent's profit came from and how it bears other circumstances, as far as settings ask."""
+    split = dataset.splits[spec.evaluation.split]
+    found: dict[str, Any] = {}
+    if spec.evaluation.attribution:
+        found["attribution"] = attribute_profit(agent, dataset, spec, split, results[agent.name], budget)
+    if spec.evaluation.robustness:
+        shown = {name: results[name] for name in (agent.name, *spec.evaluation.baselines)}
+        found["robustness"] = measure_robustness(agent, dataset, spec, split, shown, assessor)
+    return found
 
 
 def assess_phases(assessor: Assessor, results: Mapping[str, BacktestResult]) -> list[Assessed]:
@@ -118,15 +146,6 @@ def assess_baselines(
 def documented(spec: PipelineSpec) -> tuple[Target, ...]:
     """Return the documents' targets as the settings have them."""
     return documented_targets(spec.phase3.reward.sharpe_target, spec.phase3.reward.max_drawdown_target)
-
-
-def _leave_for_pooling(
-    spec: PipelineSpec, dataset: Dataset, trained: Trained, handle: UnitHandle, measured: Sequence[BacktestResult]
-) -> None:
-    """Write what the report over all folds needs of this one."""
-    save_results(handle.outputs, measured)
-    choice = choose_phase(spec, dataset, trained, handle.streams)
-    write_atomic(handle.outputs / CHOICE, json.dumps(asdict(choice), indent=1).encode())
 
 
 def _baseline_setting(spec: PipelineSpec, dataset: Dataset, agent: BacktestResult, streams: Streams) -> BaselineSetting:
