@@ -1,6 +1,7 @@
 """The unit graph: what a setting touches and what it leaves alone."""
 
 import ast
+from datetime import date
 from functools import cache
 from pathlib import Path
 
@@ -94,6 +95,8 @@ CHOICES = {
     "limits.stop_loss": "off",
     "limits.joint_stop_loss": "price",
     "evaluation.split": "validation",
+    "evaluation.first_day": date(2020, 1, 1),
+    "evaluation.last_day": date(2020, 1, 1),
     "phase3.credit": "shared",
     "data.source": "embedded-null",
     "features.indicators": ("rsi",),

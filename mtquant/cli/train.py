@@ -14,10 +14,11 @@ from mtquant.cli.engines import Engine, Launch, Watcher, complete_record, defaul
 from mtquant.cli.failures import say_note
 from mtquant.cli.processes import arguments_of
 from mtquant.cli.progress import Progress
+from mtquant.cli.report import failed_report, forget_failure
 from mtquant.cli.seeds import several, show_seeds
 from mtquant.cli.view import View, make_view
 from mtquant.context import store_root
-from mtquant.errors import LockedError, UsageError
+from mtquant.errors import LockedError, MTQuantError, Preempted, UsageError
 from mtquant.execution.numerics import threads
 from mtquant.execution.preparation import PreparedRun, prepare_run, record_run
 from mtquant.pipeline import ONNX, REPORT
@@ -187,11 +188,16 @@ def run_recorded(
 
         try:
             execute(root, prepared, launch, Watcher(tick, view.say))
+        except MTQuantError as error:
+            if not isinstance(error, Preempted):
+                say_note(f"what is left of it: {failed_report(root, prepared.record)}")
+            raise
         finally:
             view.finish()
             if board is not None:
                 board.close()
             _say_logs(root, prepared.record)
+    forget_failure(root, prepared.record)
     view.end(results_of(root, prepared.record))
     return prepared
 

@@ -4,6 +4,7 @@ The defaults here are the `default` profile; YAML holds only what differs. The d
 (`training:` block and the like) is translated by `config.documented`.
 """
 
+from datetime import date
 from typing import Any, Literal, Self
 
 from pydantic import Field, model_validator
@@ -135,6 +136,10 @@ class EvaluationSpec(Spec):
 
     split: Literal["test", "validation"] = "test"
     """Split that is opened."""
+    first_day: date | None = None
+    """First day (UTC) to evaluate instead of a whole split; it may not lie in train or validation."""
+    last_day: date | None = None
+    """Last day (UTC) to evaluate."""
     paired_episodes: int = Field(default=256, ge=2)
     """Fresh episodes of the noise-free score (planted markets)."""
     baselines: tuple[str, ...] = (
@@ -162,6 +167,11 @@ class EvaluationSpec(Spec):
     """Random policies with the agent's turnover that it is ranked among."""
     win_horizon_bars: int = Field(default=10, ge=1)
     """Horizon of the win rate."""
+
+    @property
+    def by_date(self) -> bool:
+        """Whether days are named instead of a split."""
+        return self.first_day is not None or self.last_day is not None
 
 
 class ExportSpec(Spec):

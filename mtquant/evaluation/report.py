@@ -5,7 +5,7 @@ deterministic; the page also names the run and its command.
 """
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, is_dataclass, replace
 from html import escape
 from importlib import resources
@@ -21,6 +21,7 @@ from mtquant.store.digests import canonical_json, digest_bytes
 from mtquant.store.files import make_folder, write_atomic
 
 TRIALS = "trials.json"
+UNIT_MARKS = {"done": "good", "failed": "bad", "damaged": "bad", "dead": "bad"}
 CAPTIONS = {
     "sharpe": "Net Sharpe ratio and its interval",
     "share": "Noise-free utility beside what is possible",
@@ -57,6 +58,25 @@ def write_report(content: ReportContent, folder: Path) -> dict[str, str]:
     write_atomic(folder / "report.html", page.encode())
     write_atomic(folder / "report.json", data)
     return digests
+
+
+def write_failed(folder: Path, title: str, units: Sequence[tuple[str, str, str]]) -> None:
+    """Write the report of a run that has no result: `report.html` and `report.json`, which say that it failed.
+
+    `units` are name, state and message of every unit.
+    """
+    rows = [
+        (escape(name), tables.chip(state, UNIT_MARKS.get(state, "open")), _words(told)) for name, state, told in units
+    ]
+    lead = "This run failed. It has no result; whatever its units measured before is not one."
+    page = (
+        f'{_head(title)}<header><h1>{escape(title)}</h1><ul class="verdict"><li class="bad">Failed</li></ul>'
+        f'<p class="lead">{lead}</p></header><main><section><h2>Units</h2>'
+        f"{tables.table(('Unit', 'State', 'What happened'), rows, words=True)}</section></main></body></html>\n"
+    )
+    named = [dict(zip(("name", "state", "message"), unit, strict=True)) for unit in units]
+    write_atomic(folder / "report.json", canonical_json({"title": title, "verdict": "failed", "units": named}))
+    write_atomic(folder / "report.html", page.encode())
 
 
 def report_values(content: ReportContent) -> dict[str, Any]:
@@ -101,14 +121,19 @@ def render(content: ReportContent, drawings: Mapping[str, str]) -> str:
     )
     seed = "" if content.seed is None else f" · seed {content.seed}"
     return (
-        '<!doctype html><html lang="en"><head><meta charset="utf-8">'
-        '<meta name="viewport" content="width=device-width, initial-scale=1">'
-        f"<title>{escape(content.title)}</title><style>{_style()}</style></head><body>"
-        f"<header><h1>{escape(content.title)}</h1>"
+        f"{_head(content.title)}<header><h1>{escape(content.title)}</h1>"
         f'<p class="tag">run {escape(content.run_id)}{seed}</p>'
         f'<ul class="verdict">{verdict}</ul>'
         f'<p class="lead">{_words(market_sentence(content))}</p></header>'
         f"<main>{sections}</main><footer></footer></body></html>\n"
+    )
+
+
+def _head(title: str) -> str:
+    return (
+        '<!doctype html><html lang="en"><head><meta charset="utf-8">'
+        '<meta name="viewport" content="width=device-width, initial-scale=1">'
+        f"<title>{escape(title)}</title><style>{_style()}</style></head><body>"
     )
 
 

@@ -14,6 +14,7 @@ from mtquant.config.agents import PipelineSpec
 from mtquant.config.load import to_yaml
 from mtquant.context import Streams
 from mtquant.data.dataset import Dataset
+from mtquant.data.splits import Split, between
 from mtquant.envs.games.portfolio import AGENT, PortfolioGame
 from mtquant.evaluation.alarms import alarms
 from mtquant.evaluation.assess import Assessor, measured_by_phase
@@ -54,7 +55,7 @@ def evaluate(spec: PipelineSpec, unit: UnitSpec, folders: dict[str, Path], handl
     """Open the split once, measure everything on the same bars and write the report."""
     dataset = Dataset.load(folders["dataset-market"] / "dataset")
     trained = load_trained(spec, dataset, folders)
-    split = dataset.splits[spec.evaluation.split]
+    split = tested(spec, dataset)
     # a fold is traded with what validation chose; a single training shows its last phase
     choice = None if fold_of(unit.name) is None else choose_phase(spec, dataset, trained, handle.streams)
     agent = trained.hierarchies[2 if choice is None else choice.chosen - 1]
@@ -114,7 +115,7 @@ def _diagnoses(
     assessor: Assessor,
 ) -> dict[str, Any]:
     """Return where the agent's profit came from and how it bears other circumstances, as far as settings ask."""
-    split = dataset.splits[spec.evaluation.split]
+    split = tested(spec, dataset)
     found: dict[str, Any] = {}
     if spec.evaluation.attribution:
         found["attribution"] = attribute_profit(agent, dataset, spec, split, results[agent.name], budget)
@@ -122,6 +123,14 @@ def _diagnoses(
         shown = {name: results[name] for name in (agent.name, *spec.evaluation.baselines)}
         found["robustness"] = measure_robustness(agent, dataset, spec, split, shown, assessor)
     return found
+
+
+def tested(spec: PipelineSpec, dataset: Dataset) -> Split:
+    """Return the bars to evaluate. Raises `DataError` where days are named that the policies have seen."""
+    wanted = spec.evaluation
+    if wanted.by_date:
+        return between(dataset.market, dataset.splits, wanted.first_day, wanted.last_day)
+    return dataset.splits[wanted.split]
 
 
 def assess_phases(assessor: Assessor, results: Mapping[str, BacktestResult]) -> list[Assessed]:
@@ -152,7 +161,7 @@ def _baseline_setting(spec: PipelineSpec, dataset: Dataset, agent: BacktestResul
     return BaselineSetting(
         dataset,
         dataset.market.symbols,
-        dataset.splits[spec.evaluation.split],
+        tested(spec, dataset),
         unit_volatility=spec.environment.target_volatility,
         turnover=float(np.abs(agent.trade).sum(axis=2)[agent.alive].mean()),
         rng=streams.rng("evaluation", "random"),

@@ -11,7 +11,7 @@ from mtquant.data.features import Shown, build_dataset
 from mtquant.data.folder import load_folder
 from mtquant.data.folds import make_folds
 from mtquant.data.market import Market
-from mtquant.data.splits import NAMES, Splits
+from mtquant.data.splits import NAMES, Splits, between
 from mtquant.errors import DataError
 from mtquant.pipeline import is_planted
 from mtquant.registry import did_you_mean
@@ -75,8 +75,16 @@ def open_source(spec: PipelineSpec) -> Source:
     Raises `DataError` where they are missing or broken, `ConfigError` for unknown parameters of a planted market.
     """
     source = _opened(spec)
+    wanted = spec.evaluation
+    if wanted.by_date:
+        # refused before anything is trained, not when it is measured
+        between(source.market, source.splits, wanted.first_day, wanted.last_day)
     if not spec.walk_forward.count:
         return source
+    if wanted.by_date:
+        raise DataError(
+            "A walk-forward tests its own folds; leave out `evaluation.first_day` and `evaluation.last_day`."
+        )
     histories = len(source.market.history_bounds())
     if histories > 1:
         raise DataError(
