@@ -27,11 +27,11 @@ NONE = "none"
 CURRICULA: dict[str, CurriculumSpec] = {NONE: CurriculumSpec(enabled=False)} | {
     kind: CurriculumSpec(kind=kind) for kind in ("schedule", "levels", "adr", "plr", "uniform")
 }
-PATHS = 128
+PATHS = 64
 REDUCED = (
-    "phase1.timesteps=150_000",
-    "phase2.timesteps=60_000",
-    "phase3.timesteps=300_000",
+    "phase1.timesteps=100_000",
+    "phase2.timesteps=20_000",
+    "phase3.timesteps=150_000",
     # more bars per row than by default, so that several episodes end in each
     "phase3.n_envs=64",
 )
@@ -128,9 +128,9 @@ def measure_curriculum(
             described = {"market": market, "curriculum": name, "seeds": len(seeds), "settings": list(settings)}
             figures.append(Figure("curriculum", tuple(utility.tolist()), "utility per bar", None, described))
     note = (
-        f"Expected utility per bar in u0 on {PATHS} fresh paths, mean over {len(seeds)} seeds; all kinds begin from the "
-        "same phase 2, see as many bars, and are scored on the real task. Gain over `none`, with the standard error "
-        "over seeds. The last column is the last step before new episodes were the real task."
+        f"Expected utility per bar in u0 on {PATHS} fresh paths, mean over {len(seeds)} seeds; all kinds begin from "
+        "the same phase 2, see as many bars, and are scored on the real task. Gain over `none`, with the standard "
+        "error over seeds. The last column is the last step before new episodes were the real task."
     )
     head = ("phase 3 under", "utility", "over none", "error", "real task after")
     return Section("Curricula at equal steps", head, tuple(rows), tuple(figures), note)

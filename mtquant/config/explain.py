@@ -1,6 +1,5 @@
 """What every setting means, from the Specs themselves: the manual behind `mtquant config`."""
 
-import json
 from collections.abc import Iterator
 from dataclasses import dataclass
 from types import NoneType, UnionType
@@ -8,6 +7,7 @@ from typing import Any, Literal, get_args, get_origin
 
 from pydantic import BaseModel
 from pydantic.fields import FieldInfo
+from pydantic_core import to_jsonable_python
 
 from mtquant.config.agents import PipelineSpec
 from mtquant.config.reader import KeyPath, spread
@@ -69,8 +69,7 @@ def _is_spec(kind: Any) -> bool:
 
 
 def _default(field: FieldInfo) -> Any:
-    value = field.get_default(call_default_factory=True)
-    return value.model_dump(mode="json") if isinstance(value, BaseModel) else json.loads(json.dumps(value))
+    return to_jsonable_python(field.get_default(call_default_factory=True))
 
 
 def _kind(field: FieldInfo) -> str:
@@ -87,6 +86,8 @@ def _kind_of(annotation: Any) -> str:
     origin, parts = get_origin(annotation), get_args(annotation)
     if origin is Literal:
         return " | ".join(parts)
+    if _is_spec(annotation):
+        return f"blocks of {', '.join(annotation.model_fields)}"
     if origin is tuple:
         repeated = parts[-1] is Ellipsis
         return f"list of {_kind_of(parts[0])}" if repeated else f"list of {len(parts)}: {_kind_of(parts[0])}"

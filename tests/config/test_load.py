@@ -216,6 +216,22 @@ def test_a_wrong_file_names_place_key_and_what_is_allowed(read, text, names):
         ("phase3: {curriculum: {cost_scale: [1.0, 2.0]}}", ("`phase3.curriculum.cost_scale`", "1 at the last level")),
         ("phase3: {curriculum: {episode_scale: [-1.0, 1.0]}}", ("`phase3.curriculum.episode_scale`", "above 0")),
         ("phase3: {curriculum: {until: [1.5]}}", ("`phase3.curriculum.until`", "between 0 and 1")),
+        ("phase3: {curriculum: {until: [0.9]}}", ("`phase3.curriculum.until`", "0.25", "lower `real_share`")),
+        ("phase3: {curriculum: {kind: levles}}", ("`phase3.curriculum.kind`", "did you mean `levels`?")),
+        ("phase3: {curriculum: {kind: levels, levels: []}}", ("`phase3.curriculum.levels`", "enabled: false")),
+        (
+            "phase3: {curriculum: {levels: [{volatility_range: [0.5, 0.1]}]}}",
+            ("`phase3.curriculum.levels[0].volatility_range`", "not fall"),
+        ),
+        (
+            "phase3: {curriculum: {levels: [{market_conditions: [calm]}]}}",
+            ("`phase3.curriculum.levels[0].market_conditions[0]`", "`sideways`"),
+        ),
+        (
+            "phase3: {curriculum: {ranges: {cost_scale: [1.5, 2.0]}}}",
+            ("`phase3.curriculum.ranges.cost_scale`", "hold 1"),
+        ),
+        ("phase3: {curriculum: {adr: {success_low: 0.8}}}", ("`phase3.curriculum.adr.success_low`", "success_high")),
         ("phase3: {aggregator: {name: 5}}", ("`phase3.aggregator`", "`name`")),
         ("data: {train_fraction: 0.8}", ("`data.train_fraction`", "test split")),
         ("environment: {instruments: [EURUS]}", ("`environment.instruments`", "Did you mean `EURUSD`?")),

@@ -66,7 +66,7 @@ def test_every_trained_unit_names_its_weights(finished):
     assert tuple(found) == TRAINED
     assert set(found["phase1-forex"]) == {"forex/weights", "history"}
     assert set(found["phase2-meta"]) == {"meta/weights", "history"}
-    agents = {"forex/weights", "commodities/weights", "equity/weights", "meta/weights", "history"}
+    agents = {"forex/weights", "commodities/weights", "equity/weights", "meta/weights", "curriculum", "history"}
     assert set(found["phase3-joint"]) == set(found["phase3-no-peers"]) == agents
     assert found["phase3-joint"] != found["phase3-no-peers"], "the control must not see peers"
     assert {name for name in found["dataset-market"] if name.startswith("dataset/features")}

@@ -177,8 +177,7 @@ class Phase3JointTrainer:
                 env.say(group, chosen.reshape(env.rows, -1))
             states = {g: game.noise_state(g, env.engine.table) for g in game.members}
             outcome = env.step()
-            cut = outcome.done & ~outcome.terminated
-            result = outcome.result
+            cut, result = outcome.done & ~outcome.terminated, outcome.result
             marginal, own = game.difference(result), game.own(result)
             if self.phase.credit == "shared":
                 marginal = np.repeat(outcome.rewards[META][:, None], marginal.shape[1], axis=1)
@@ -206,10 +205,9 @@ class Phase3JointTrainer:
         for agent, learner in learners.items():
             pending[agent].append(self._finish(env, game, learner))
         self.curriculum.scored([pending[group][-1].positive for group in game.members])
-        rate = float(np.mean(large))
-        measured = {"utility_per_bar": float(np.mean(utility)), "large_loss_rate": rate}
+        measured = {"utility_per_bar": float(np.mean(utility)), "large_loss_rate": float(np.mean(large))}
         if self.phase.tail.enabled:
-            measured["tail_multiplier"] = self.tail.update(rate)
+            measured["tail_multiplier"] = self.tail.update(measured["large_loss_rate"])
         for group, behaviour in activity.items():
             measured |= {f"{group}/{name}": value for name, value in behaviour.take().items()}
         return measured
