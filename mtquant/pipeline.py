@@ -23,6 +23,7 @@ SCHEMA = 1
 """Format of the key inputs; raising it makes every unit new."""
 
 DATASET, META, JOINT, CONTROL = "dataset-market", "phase2-meta", "phase3-joint", "phase3-no-peers"
+SINGLE = "single-agent"
 REPORT, ONNX = "evaluate-report", "export-onnx"
 
 _PLAYING = (
@@ -56,6 +57,7 @@ CODE: dict[str, tuple[str, ...]] = {
         "mtquant.agents.training.phase3_joint_training",
         "mtquant.metrics",
     ),
+    "single": (*_LEARNING, "mtquant.agents.training.callbacks", "mtquant.agents.training.single_agent_trainer"),
     "evaluate": (
         *_PLAYING,
         "mtquant.agents.hierarchy",
@@ -105,7 +107,7 @@ def units_of(spec: PipelineSpec, digests: Mapping[str, str]) -> tuple[UnitSpec, 
         graph.fold = None
         walk = _evaluation_slice(spec) | {"walk_forward": _dump(spec.walk_forward)}
         graph.add(REPORT, "report", walk, tuple(fold_name(REPORT, fold) for fold in folds))
-    exported = tuple(name for name in trained if name != CONTROL)
+    exported = tuple(name for name in trained if name not in (CONTROL, SINGLE))
     graph.add(ONNX, "onnx", {"export": _dump(spec.export)}, tuple(fold_name(name, deployed) for name in exported))
     return tuple(graph.units)
 
@@ -121,11 +123,15 @@ def _add_training(graph: "_Graph") -> tuple[str, ...]:
     before = (DATASET, *specialists, META)
     joint = _phase3_slice(spec)
     graph.add(JOINT, "joint", joint, before)
-    if not (is_planted(spec) and spec.phase3.peers):
-        return (*before, JOINT)
-    blind = joint | {"phase3": joint["phase3"] | {"peers": False}}
-    graph.add(CONTROL, "joint-no-peers", blind, before)
-    return (*before, JOINT, CONTROL)
+    trained = (*before, JOINT)
+    if is_planted(spec) and spec.phase3.peers:
+        blind = joint | {"phase3": joint["phase3"] | {"peers": False}}
+        graph.add(CONTROL, "joint-no-peers", blind, before)
+        trained = (*trained, CONTROL)
+    if spec.single_agent.enabled:
+        graph.add(SINGLE, "agent", _single_slice(spec), (DATASET,))
+        trained = (*trained, SINGLE)
+    return trained
 
 
 def with_upstream(units: Sequence[UnitSpec], names: Collection[str]) -> tuple[UnitSpec, ...]:
@@ -192,11 +198,12 @@ def _whole_rollouts(timesteps: int, rollout: int) -> int:
 
 def _steps(spec: PipelineSpec) -> dict[str, int]:
     """Return the steps of each training kind."""
-    one, two, three = spec.phase1, spec.phase2, spec.phase3
+    one, two, three, single = spec.phase1, spec.phase2, spec.phase3, spec.single_agent.ppo
     return {
         "phase1": _whole_rollouts(one.timesteps, one.ppo.n_envs * one.ppo.n_steps),
         "phase2": _whole_rollouts(two.timesteps, two.ppo.n_envs * two.ppo.n_steps),
         "phase3": _whole_rollouts(three.timesteps, three.n_envs * three.n_steps),
+        "single": _whole_rollouts(spec.single_agent_timesteps, single.n_envs * single.n_steps),
     }
 
 
@@ -256,6 +263,14 @@ def _phase2_slice(spec: PipelineSpec) -> dict[str, Any]:
 def _phase3_slice(spec: PipelineSpec) -> dict[str, Any]:
     # Decision bars and budget limits of phase 2 enter by the key of its unit.
     return _portfolio_slice(spec) | {"limits": _dump(spec.limits), "phase3": _dump(spec.phase3)}
+
+
+def _single_slice(spec: PipelineSpec) -> dict[str, Any]:
+    return _portfolio_slice(spec) | {
+        "limits": _dump(spec.limits),
+        "single_agent": _dump(spec.single_agent, "enabled", "timesteps") | {"timesteps": spec.single_agent_timesteps},
+        "phase3": {"reward": _dump(spec.phase3.reward)},
+    }
 
 
 def _evaluation_slice(spec: PipelineSpec) -> dict[str, Any]:

@@ -117,7 +117,7 @@ BY_DIGEST = {
     *(f"walk_forward.{name}" for name in WalkForwardSpec.model_fields),
 }
 """They change what the bars or splits are, and reach the keys by the digests."""
-OUTSIDE = {"device", "checkpoint_seconds"}
+OUTSIDE = {"device", "checkpoint_seconds", *leaves(SPEC.single_agent, "single_agent.")}
 EXPECTED = {
     "phase1": TRAINED,
     "phase2": AFTER_2,
@@ -220,6 +220,7 @@ ENTRIES = {
     "phase2": ("mtquant.agents.training.phase2_trainer",),
     "phase3": ("mtquant.agents.training.phase3_joint_training",),
     "evaluate": ("mtquant.execution.evaluating", "mtquant.execution.walk_forward"),
+    "single": ("mtquant.agents.training.single_agent_trainer",),
     "export": ("mtquant.export",),
 }
 """Modules that do the work of each kind."""
@@ -242,6 +243,19 @@ def source_of(name: str) -> Path:
     """Return the file of a module or package; it may not exist."""
     base = PACKAGE.parent.joinpath(*name.split("."))
     return base / "__init__.py" if base.is_dir() else base.with_suffix(".py")
+
+
+def test_a_single_agent_is_a_unit_beside_the_hierarchy():
+    spec = with_setting("single_agent.enabled", True)
+    units = {unit.name: unit for unit in units_of(spec, DIGESTS)}
+    assert set(units) == ALL | {"single-agent"}
+    assert changed(spec) == {"single-agent", "evaluate-report"}
+    assert units["single-agent"].upstream == ("dataset-market",)
+    assert units["single-agent"].total_steps >= 3 * 500_000 + 5 * 300_000 + 1_000_000
+    assert "single-agent" not in units["export-onnx"].upstream
+    longer = with_setting("phase1.timesteps", 600_000, spec)
+    before = units["single-agent"].key
+    assert {u.name: u.key for u in units_of(longer, DIGESTS)}["single-agent"] != before
 
 
 def walking(**changes):

@@ -14,6 +14,7 @@ from mtquant.config.curriculum import CurriculumSpec
 from mtquant.config.instruments import InstrumentsSpec
 from mtquant.config.phases import Phase1Spec, Phase2Spec, Phase3Spec, PPOSpec, RewardSpec
 from mtquant.config.risk import LimitsSpec
+from mtquant.config.single_agent import SingleAgentSpec
 from mtquant.config.spec import Spec
 from mtquant.config.walk_forward import WalkForwardSpec
 from mtquant.registry import did_you_mean
@@ -31,6 +32,7 @@ __all__ = [
     "Phase3Spec",
     "PipelineSpec",
     "RewardSpec",
+    "SingleAgentSpec",
     "WalkForwardSpec",
 ]
 
@@ -204,6 +206,8 @@ class PipelineSpec(Spec):
     """Meta-controller."""
     phase3: Phase3Spec = Phase3Spec()
     """Joint fine-tuning."""
+    single_agent: SingleAgentSpec = SingleAgentSpec()
+    """Control without a hierarchy."""
     evaluation: EvaluationSpec = EvaluationSpec()
     """Out-of-sample evaluation."""
     walk_forward: WalkForwardSpec = WalkForwardSpec()
@@ -249,6 +253,12 @@ class PipelineSpec(Spec):
         """Groups that have at least one traded instrument, in catalogue order."""
         traded = set(self.environment.instruments)
         return tuple(g for g in self.catalogue.groups if traded & set(self.catalogue.members(g)))
+
+    @property
+    def single_agent_timesteps(self) -> int:
+        """Bars of experience of the single agent: by default those of all phases."""
+        every = self.phase1.timesteps * len(self.groups) + self.phase2.timesteps * self.phase2.decision_bars
+        return self.single_agent.timesteps or every + self.phase3.timesteps
 
     def members(self, group: str) -> tuple[str, ...]:
         """Return the traded symbols of `group` in trading order."""

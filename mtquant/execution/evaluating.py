@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from mtquant.agents.bundle import PolicyBundle
 from mtquant.agents.hierarchy import Hierarchy
 from mtquant.config.agents import PipelineSpec
 from mtquant.config.load import to_yaml
@@ -16,6 +17,8 @@ from mtquant.context import Streams
 from mtquant.data.dataset import Dataset
 from mtquant.data.splits import Split, between
 from mtquant.envs.games.portfolio import AGENT, PortfolioGame
+from mtquant.envs.games.single_agent import AGENT as SINGLE
+from mtquant.envs.games.single_agent import SingleAgentGame
 from mtquant.evaluation.alarms import alarms
 from mtquant.evaluation.assess import Assessor, measured_by_phase
 from mtquant.evaluation.backtest import backtest
@@ -48,7 +51,9 @@ TITLES = {
     "phase2": "Phase 2: learned allocation",
     "phase3": "Phase 3: joint fine-tuning",
     "no-peers": "Control: joint training, equal steps, without peers",
+    SINGLE: "Control: one policy over all instruments, equal steps",
 }
+CONTROLS = ("no-peers", SINGLE)
 
 
 def evaluate(spec: PipelineSpec, unit: UnitSpec, folders: dict[str, Path], handle: UnitHandle) -> UnitResult:
@@ -60,19 +65,17 @@ def evaluate(spec: PipelineSpec, unit: UnitSpec, folders: dict[str, Path], handl
     choice = None if fold_of(unit.name) is None else choose_phase(spec, dataset, trained, handle.streams)
     agent = trained.hierarchies[2 if choice is None else choice.chosen - 1]
     results = {h.name: h.backtest(dataset, spec, split) for h in trained.hierarchies}
+    results |= _single_agent(spec, dataset, split, folders)
     setting = _baseline_setting(spec, dataset, results[agent.name], handle.streams)
     baselines, remarks = _baselines(spec, dataset, setting)
     measuring = Measuring.of(spec, dataset)
     measured = [*results.values(), *baselines.values()]
     assessor = Assessor(measured, measuring, handle.streams, samples=spec.evaluation.bootstrap_samples)
     phases = assess_phases(assessor, results)
-    controls = [assessor.assess(results["no-peers"], title=TITLES["no-peers"])] if trained.control else []
+    controls = [assessor.assess(results[name], title=TITLES[name]) for name in CONTROLS if name in results]
     shares = share_rows(spec, dataset, trained, handle.streams) if spec.data.source in SYNTHETIC else ()
-    promotions = (
-        assessor.promotion(phases[1], phases[0]),
-        assessor.promotion(phases[2], phases[1]),
-        *(assessor.promotion(phases[2], control) for control in controls),
-    )
+    pairs = [(phases[1], phases[0]), (phases[2], phases[1]), *((phases[2], control) for control in controls)]
+    promotions = tuple(assessor.promotion(later, earlier) for later, earlier in pairs)
     content = ReportContent(
         title=f"mtquant: {Path(spec.data.source).name}, {dataset.market.timeframe}",
         run_id=unit.key[:12],
@@ -123,6 +126,17 @@ def _diagnoses(
         shown = {name: results[name] for name in (agent.name, *spec.evaluation.baselines)}
         found["robustness"] = measure_robustness(agent, dataset, spec, split, shown, assessor)
     return found
+
+
+def _single_agent(
+    spec: PipelineSpec, dataset: Dataset, split: Split, folders: Mapping[str, Path]
+) -> dict[str, BacktestResult]:
+    """Return the backtest of the control without a hierarchy, where it was trained."""
+    folder = folders.get("single-agent")
+    if folder is None:
+        return {}
+    act = PolicyBundle.load(folder / SINGLE).act_fn()
+    return {SINGLE: backtest(SingleAgentGame(dataset, spec), split, {SINGLE: act}, SINGLE)}
 
 
 def tested(spec: PipelineSpec, dataset: Dataset) -> Split:

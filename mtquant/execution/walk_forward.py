@@ -26,7 +26,7 @@ from mtquant.evaluation.statistics import Interval
 from mtquant.evaluation.targets import judge
 from mtquant.execution.choosing import CHOICE, Choice, measuring_of
 from mtquant.execution.counting import count_trial
-from mtquant.execution.evaluating import assess_baselines, assess_phases, documented, headline_figures
+from mtquant.execution.evaluating import CONTROLS, TITLES, assess_baselines, assess_phases, documented, headline_figures
 from mtquant.store.files import write_atomic
 from mtquant.store.fold_names import fold_name
 from mtquant.store.promotions import DEPLOYED
@@ -70,6 +70,7 @@ def evaluate_folds(spec: PipelineSpec, unit: UnitSpec, folders: dict[str, Path],
     assessor = Assessor(list(results.values()), measuring, handle.streams, samples=spec.evaluation.bootstrap_samples)
     phases = assess_phases(assessor, results)
     chosen = assessor.assess(results[CHOSEN], title="Chosen on validation, fold by fold")
+    controls = [assessor.assess(results[name], title=TITLES[name]) for name in CONTROLS if name in results]
     baselines = {name: results[name] for name in spec.evaluation.baselines}
     told = {entry["name"]: entry["note"] for entry in folds[-1].report["baselines"]}
     content = ReportContent(
@@ -79,7 +80,12 @@ def evaluate_folds(spec: PipelineSpec, unit: UnitSpec, folders: dict[str, Path],
         market=_market(folds[-1].report["market"]),
         phases=tuple(phases),
         baselines=assess_baselines(assessor, baselines, told),
-        promotions=(assessor.promotion(phases[1], phases[0]), assessor.promotion(phases[2], phases[1])),
+        controls=tuple(controls),
+        promotions=(
+            assessor.promotion(phases[1], phases[0]),
+            assessor.promotion(phases[2], phases[1]),
+            *(assessor.promotion(chosen, control) for control in controls),
+        ),
         targets=judge(documented(spec), measured_by_phase(phases)),
         chosen=chosen,
         folds=_rows(folds, passes, (chosen, *phases), assessor),

@@ -78,6 +78,16 @@ def train_jointly(spec: PipelineSpec, unit: UnitSpec, upstream: Folders, handle:
     return UnitResult(metrics, bundle_digests(handle.outputs) | curriculum_digest(handle.outputs))
 
 
+def train_single(spec: PipelineSpec, _unit: UnitSpec, upstream: Folders, handle: UnitHandle) -> UnitResult:
+    """Train the control without a hierarchy."""
+    from mtquant.agents.training.single_agent_trainer import train_single_agent
+    from mtquant.data.dataset import Dataset
+
+    make_torch_deterministic()
+    metrics = train_single_agent(spec, Dataset.load(upstream[DATASET] / "dataset"), handle)
+    return UnitResult(metrics, bundle_digests(handle.outputs))
+
+
 def evaluate_run(spec: PipelineSpec, unit: UnitSpec, upstream: Folders, handle: UnitHandle) -> UnitResult:
     """Measure every phase out of sample and write the report; of a walk-forward, pool the folds' reports."""
     if spec.walk_forward.enabled and fold_of(unit.name) is None:
@@ -142,6 +152,7 @@ WORK: dict[str, Work] = {
     "phase1": train_specialist,
     "phase2": train_meta,
     "phase3": train_jointly,
+    "single": train_single,
     "evaluate": evaluate_run,
     "export": export_run,
 }

@@ -11,6 +11,7 @@ from mtquant.envs.engine import GameEngine
 from mtquant.envs.game import MarketGame
 from mtquant.envs.games.joint import JointGame
 from mtquant.envs.games.portfolio import PortfolioGame
+from mtquant.envs.games.single_agent import SingleAgentGame
 from mtquant.envs.games.specialist import SpecialistGame
 from mtquant.types import ActFn, Array
 
@@ -21,6 +22,7 @@ MADE: dict[str, Make] = {
     "joint": lambda dataset, spec: JointGame(dataset, spec, context=True, joint=True),
     "joint-phase2": lambda dataset, spec: JointGame(dataset, spec, context=False, joint=False),
     "portfolio": PortfolioGame,
+    "single": SingleAgentGame,
 }
 """One constructor per way a game is played; `contracts/test_games.py` checks that no game is missing."""
 
