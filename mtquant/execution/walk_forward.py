@@ -17,6 +17,7 @@ from mtquant.errors import StoreError
 from mtquant.evaluation.assess import Assessor, measured_by_phase
 from mtquant.evaluation.content import Assessed, MarketNote, ReportContent
 from mtquant.evaluation.days import DAYS, write_days
+from mtquant.evaluation.folded import pool_attributions, pool_robustness, read_attribution, read_robustness
 from mtquant.evaluation.pooling import FoldRow, path_sharpes, pool, pooled_measuring
 from mtquant.evaluation.report import write_report
 from mtquant.evaluation.result import BacktestResult
@@ -91,6 +92,7 @@ def evaluate_folds(spec: PipelineSpec, unit: UnitSpec, folders: dict[str, Path],
         folds=_rows(folds, passes, (chosen, *phases), assessor),
         paths=_paths(spec, (chosen, *phases), assessor),
         search=count_trial(spec, unit, handle, assessor, results[CHOSEN]),
+        **_diagnoses(folds, passes),
         superiority=assessor.superiority(results[CHOSEN], list(baselines.values())),
         seed=spec.seed,
         notes=(_scheme(spec),),
@@ -101,6 +103,18 @@ def evaluate_folds(spec: PipelineSpec, unit: UnitSpec, folders: dict[str, Path],
     # The policies of the last fold have seen the newest bars; they are the ones that are exported.
     deployed = {DEPLOYED: float(folds[-1].choice.chosen)}
     return UnitResult(headline_figures([*phases, chosen], ()) | deployed, outputs)
+
+
+def _diagnoses(folds: Sequence[Fold], passes: Sequence[int]) -> dict[str, Any]:
+    """Return the folds' attributions and robustness put together, where they have them."""
+    found: dict[str, Any] = {}
+    reports = [fold.report for fold in folds]
+    if all(report["attribution"] for report in reports):
+        parts = [read_attribution(report["attribution"]) for report in reports]
+        found["attribution"] = pool_attributions(parts, passes, CHOSEN)
+    if all(report["robustness"] for report in reports):
+        found["robustness"] = pool_robustness([read_robustness(report["robustness"]) for report in reports], CHOSEN)
+    return found
 
 
 def _numbers(spec: PipelineSpec) -> range:
