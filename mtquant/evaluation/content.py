@@ -4,9 +4,11 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from mtquant.evaluation.attribution import Attribution
+from mtquant.evaluation.fan import Fan
 from mtquant.evaluation.luck import Luck
 from mtquant.evaluation.pooling import FoldRow
 from mtquant.evaluation.result import BacktestResult
+from mtquant.evaluation.series import Days
 from mtquant.evaluation.skill import Skill
 from mtquant.evaluation.statistics import Interval
 from mtquant.evaluation.stress import Robustness
@@ -31,6 +33,8 @@ class Assessed:
     """All measures (`summary.summarise`)."""
     intervals: Mapping[str, Interval]
     """Of `assess.BOOTSTRAPPED`, `win_rate` and `var_compliance`."""
+    days: Days
+    """Daily returns, utilities and values at risk."""
     skill: Skill
     """Taken as the only trial; `trials.json` of a report counts them."""
     phase: int | None = None
@@ -148,6 +152,8 @@ class ReportContent:
     """What is left of the result among everything that was tried on the same bars; None: not known."""
     luck: Luck | None = None
     """The result among random policies that trade as much."""
+    fan: Fan | None = None
+    """Quantiles of resampled equity of the result."""
     attribution: Attribution | None = None
     """Where the result's profit came from."""
     robustness: Robustness | None = None

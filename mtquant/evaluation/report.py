@@ -15,7 +15,8 @@ from typing import Any
 from mtquant.evaluation import diagnosis_tables as diagnoses
 from mtquant.evaluation import report_tables as tables
 from mtquant.evaluation.content import Assessed, ReportContent
-from mtquant.evaluation.plots import DARK, LIGHT, draw
+from mtquant.evaluation.drawing import DARK, LIGHT
+from mtquant.evaluation.plots import draw
 from mtquant.evaluation.report_text import honest_statements, market_sentence, verdict_lines
 from mtquant.store.digests import canonical_json, digest_bytes
 from mtquant.store.files import make_folder, write_atomic
@@ -27,6 +28,11 @@ CAPTIONS = {
     "share": "Noise-free utility beside what is possible",
     "equity": "Equity net of costs, mean over passes",
     "drawdown": "Drawdown, deepest pass at each bar",
+    "fan": "What a path like this one could have become: quantiles of resampled equity",
+    "rolling": "Net Sharpe ratio of the last half year",
+    "attribution": "Where the profit came from",
+    "costs": "Net return a year by cost",
+    "calibration": "Value at risk: days that lost more, said and seen",
     "exposure": "Exposure by group, risk units, first pass",
     "allocation": "Budgets of the meta-controller, first pass",
     "learning": "Learning curves",
@@ -105,6 +111,7 @@ def report_values(content: ReportContent) -> dict[str, Any]:
         "paths": _json(content.paths),
         "attribution": _json(content.attribution),
         "robustness": _json(content.robustness),
+        "fan": _json(content.fan),
         "luck": _json(content.luck),
         "superiority": _json(content.superiority),
         "seed": content.seed,

@@ -91,6 +91,7 @@ def evaluate(spec: PipelineSpec, unit: UnitSpec, folders: dict[str, Path], handl
         alarms=_alarms(folders),
         # a fold is a part of a trial, which the report over all folds counts
         search=None if choice else count_trial(spec, unit, handle, assessor, results["phase3"], "phase3-joint"),
+        fan=assessor.fan(results[agent.name]),
         superiority=assessor.superiority(results[agent.name], list(baselines.values())),
         luck=_luck(spec, dataset, setting, phases[trained.hierarchies.index(agent)], measuring),
         seed=spec.seed,

@@ -14,8 +14,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from mtquant.evaluation.content import Assessed, MarketNote, Promotion, ReportContent, ShareRow
+from mtquant.evaluation.drawing import DARK, LIGHT
 from mtquant.evaluation.measures import MEASURES, Unit, measure_of, spanned, written
-from mtquant.evaluation.plots import DARK, LIGHT, draw
+from mtquant.evaluation.plots import draw
 from mtquant.evaluation.report import render, report_values, write_report
 from mtquant.evaluation.report_text import (
     Tone,

@@ -44,7 +44,7 @@ def test_an_exposure_beyond_a_limit_is_seen():
 def test_a_layer_that_lets_through_is_found(monkeypatch):
     """The count is of what is held, not of what the layer says of itself."""
     monkeypatch.setattr("mtquant.sim.kernel.project", lambda x, factor, limits, xp: x)
-    assert besiege(tiny_spec(), Streams(0).rng("siege"), paths=50).breaches > 1_000
+    assert besiege(tiny_spec(), Streams(0).rng("siege"), paths=50).breaches > 100
 
 
 def test_what_the_adversary_wishes():
