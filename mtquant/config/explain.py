@@ -1,8 +1,8 @@
-"""What every setting means, from datetime import date
-from the Specs themselves: the manual behind `mtquant config`."""
+"""What every setting means, from the Specs themselves: the manual behind `mtquant config`."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from datetime import date
 from types import NoneType, UnionType
 from typing import Any, Literal, get_args, get_origin
 
