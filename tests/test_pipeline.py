@@ -260,18 +260,18 @@ def test_a_single_agent_is_a_unit_beside_the_hierarchy():
 
 def walking(**changes):
     walk = WalkForwardSpec(enabled=True, **changes)
-    splits = {f"splits@{n}": f"digest of fold {n}" for n in range(1, walk.count + 1)}
+    splits = {f"splits.fold{n}": f"digest of fold {n}" for n in range(1, walk.count + 1)}
     return units_of(SPEC.model_copy(update={"walk_forward": walk}), DIGESTS | splits)
 
 
 def test_every_fold_of_a_walk_forward_has_its_own_units():
     units = {unit.name: unit for unit in walking(folds=3)}
-    assert set(units) == {f"{name}@{n}" for name in ALL - {"export-onnx"} for n in (1, 2, 3)} | {
+    assert set(units) == {f"{name}.fold{n}" for name in ALL - {"export-onnx"} for n in (1, 2, 3)} | {
         "evaluate-report",
         "export-onnx",
     }
-    assert units["phase2-meta@2"].upstream[0] == "dataset-market@2"
-    assert units["evaluate-report"].upstream == tuple(f"evaluate-report@{n}" for n in (1, 2, 3))
+    assert units["phase2-meta.fold2"].upstream[0] == "dataset-market.fold2"
+    assert units["evaluate-report"].upstream == tuple(f"evaluate-report.fold{n}" for n in (1, 2, 3))
     assert all(fold_of(name) == 3 for name in units["export-onnx"].upstream)
     assert len({unit.key for unit in units.values()}) == len(units)
 
@@ -281,14 +281,14 @@ def test_a_fold_is_a_training_like_any_other():
     fold = {unit.name: unit.key for unit in walking(folds=2)}
     single = {unit.name: unit.key for unit in units_of(SPEC, DIGESTS | {"splits": "digest of fold 2"})}
     trained = ALL - {"evaluate-report", "export-onnx"}
-    assert {name: fold[f"{name}@2"] for name in trained} == {name: single[name] for name in trained}
+    assert {name: fold[f"{name}.fold2"] for name in trained} == {name: single[name] for name in trained}
 
 
 def test_another_number_of_folds_makes_only_what_is_new():
     before = {unit.key for unit in walking(folds=2)}
     after = [unit.name for unit in walking(folds=3) if unit.key not in before]
     assert {fold_of(name) for name in after} == {3, None}
-    with pytest.raises(DataError, match="splits@1"):
+    with pytest.raises(DataError, match="splits.fold1"):
         units_of(SPEC.model_copy(update={"walk_forward": WalkForwardSpec(enabled=True)}), DIGESTS)
 
 

@@ -1,8 +1,8 @@
-"""Names of units in the folds of a walk-forward: `phase1-forex@2`."""
+"""Names of units in the folds of a walk-forward: `phase1-forex.fold2`."""
 
 from collections.abc import Sequence
 
-FOLD = "@"
+FOLD = ".fold"
 
 
 def fold_name(name: str, fold: int | None) -> str:

@@ -91,7 +91,7 @@ def test_the_pooled_report_holds_what_the_folds_measured(finished):
     assert report["phases"][0]["summary"]["passes"] == 2.0
     record = read_days(pooled / DAYS)
     for number in (1, 2):
-        own = read_days(units[f"{REPORT}@{number}"].outputs / DAYS)
+        own = read_days(units[f"{REPORT}.fold{number}"].outputs / DAYS)
         row = report["folds"][number - 1]
         for name in ("phase1", "phase2", "phase3", "equal_weight"):
             np.testing.assert_array_equal(
@@ -99,7 +99,7 @@ def test_the_pooled_report_holds_what_the_folds_measured(finished):
             )
         chosen = record.series[f"phase{row['chosen']}"].returns[number - 1]
         np.testing.assert_array_equal(record.series["chosen"].returns[number - 1], chosen)
-        measured = json.loads((units[f"{REPORT}@{number}"].outputs / "report.json").read_bytes())
+        measured = json.loads((units[f"{REPORT}.fold{number}"].outputs / "report.json").read_bytes())
         for phase in measured["phases"]:
             assert row["sharpe"][phase["name"]] == pytest.approx(phase["summary"]["sharpe"], rel=0.02)
 
@@ -110,12 +110,12 @@ def test_a_walk_forward_is_one_trial(finished):
     assert [json.loads(path.read_bytes())["policy"] for path in trials] == [units[REPORT].spec.key]
     found = json.loads((units[REPORT].outputs / "trials.json").read_bytes())
     assert found["skill"]["trials"] == found["listed"] == 1
-    assert not (units[f"{REPORT}@1"].outputs / "trials.json").exists()
+    assert not (units[f"{REPORT}.fold1"].outputs / "trials.json").exists()
 
 
 def test_policies_of_different_folds_learned_from_different_bars(finished):
     _, units = finished
-    first, second = (units[f"phase1-forex@{n}"].done().outputs for n in (1, 2))
+    first, second = (units[f"phase1-forex.fold{n}"].done().outputs for n in (1, 2))
     assert first["forex/weights"] != second["forex/weights"]
-    bars = [units[f"dataset-market@{n}"].done().metrics["train_bars"] for n in (1, 2)]
+    bars = [units[f"dataset-market.fold{n}"].done().metrics["train_bars"] for n in (1, 2)]
     assert bars[0] < bars[1]
