@@ -5,6 +5,7 @@ from dataclasses import fields
 from io import BytesIO
 from pathlib import Path
 from typing import Any
+from zipfile import BadZipFile
 
 import numpy as np
 
@@ -39,7 +40,7 @@ def load_result(folder: Path, name: str) -> BacktestResult:
             found[key] = tuple(found[key].tolist())
         missing: dict[str, Any] = dict.fromkeys(OPTIONAL)
         return BacktestResult(**(missing | found))
-    except (OSError, ValueError, KeyError, TypeError) as error:
+    except (OSError, ValueError, KeyError, TypeError, BadZipFile) as error:
         raise StoreError(f"{path} cannot be read: {error}. `mtquant resume` measures the run again.") from error
 
 
