@@ -70,7 +70,9 @@ def evaluate_folds(spec: PipelineSpec, unit: UnitSpec, folders: dict[str, Path],
     measuring = pooled_measuring([measuring_of(fold.choice.measuring) for fold in folds])
     assessor = Assessor(list(results.values()), measuring, handle.streams, samples=spec.evaluation.bootstrap_samples)
     phases = assess_phases(assessor, results)
-    chosen = assessor.assess(results[CHOSEN], title="Chosen on validation, fold by fold")
+    chosen = assessor.assess(
+        results[CHOSEN], title="The walk-forward", note="In every fold the phase that validation chose."
+    )
     controls = [assessor.assess(results[name], title=TITLES[name]) for name in CONTROLS if name in results]
     baselines = {name: results[name] for name in spec.evaluation.baselines}
     told = {entry["name"]: entry["note"] for entry in folds[-1].report["baselines"]}
