@@ -59,11 +59,12 @@ def pipeline(
     """
     root, given = store_root(), EXECUTION.get()
     try:
-        with ExitStack() as held:
+        # The lock is given back before the last pass of the publisher, which tells the state that the run is left in.
+        with ExitStack() as tracked, ExitStack() as held:
             request = Request(profile, data, timeframe, settings, seed)
             record, execution = _prepared(root, request, resume, held) if given is None else _locked(root, given, held)
             held.callback(EXECUTION.reset, EXECUTION.set(execution))
-            held.enter_context(publishing(root, record.run_id))
+            tracked.enter_context(publishing(root, record.run_id))
             held.enter_context(forwarding_stops(execution.supervisor))
             return _execute(root, record, execution, workers or default_workers())
     except MTQuantError as error:
@@ -98,15 +99,24 @@ def _execute(root: Path, record: RunRecord, execution: Execution, workers: int) 
     show_plan(root, record)
     nodes = nodes_of([unit_of_run(root, record, name).spec for name in record.units])
     execution.progress = ProgressBars()
-    link = RunLink(root, record)
+    link, schedule = RunLink(root, record), Schedule(nodes, execution, workers)
     with execution.progress.moving(also=link):
-        outcomes = Schedule(nodes, execution, workers).run()
+        outcomes = schedule.run()
     link()
     show_results(root, record, outcomes)
     state = _state(record, outcomes, execution)
     append_event(root, run, "run-ended", state=state.name)
     execution.ended = True
+    if schedule.interrupted is not None and _is_being_cancelled():
+        # Whoever cancels it in Prefect tells its state.
+        raise schedule.interrupted
     return state
+
+
+def _is_being_cancelled() -> bool:
+    with get_client(sync_client=True) as client:
+        state = client.read_flow_run(UUID(str(flow_run.id))).state
+    return state is not None and state.is_cancelling()
 
 
 def _present(root: Path, run: str) -> None:

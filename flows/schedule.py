@@ -1,6 +1,5 @@
 """The order of the nodes: each is submitted once what it needs has ended, as many at once as workers."""
 
-import logging
 from collections.abc import Sequence
 from typing import cast
 
@@ -16,7 +15,6 @@ from mtquant.errors import Preempted
 from mtquant.execution.direct import FINE
 from mtquant.execution.supervisor import Outcome
 
-LOGGER = logging.getLogger("mtquant.flow")
 POLL_SECONDS = 0.5
 
 
@@ -27,6 +25,8 @@ class Schedule:
         self.nodes = nodes
         self.execution = execution
         self.workers = workers
+        self.interrupted: TerminationSignal | KeyboardInterrupt | None = None
+        """What asked this thread to stop, if anything did."""
         self._futures: dict[str, PrefectConcurrentFuture[State]] = {}
 
     def run(self) -> list[Outcome]:
@@ -38,10 +38,10 @@ class Schedule:
                 for future in self._futures.values():
                     future.wait()
                 return [self.execution.outcomes[node.name] for node in self.nodes]
-            except (TerminationSignal, KeyboardInterrupt):
+            except (TerminationSignal, KeyboardInterrupt) as signal:
                 # Raised wherever this thread is, the first by Prefect's handler. `forwarding_stops` tells the units,
                 # which end by themselves, each with a checkpoint.
-                LOGGER.info("stopping: waiting for the units to write their checkpoints")
+                self.interrupted = signal
             except BaseException:
                 # Leaving the flow waits for its tasks; the units must not keep them.
                 self.execution.supervisor.stop()

@@ -41,7 +41,7 @@ class Stage:
     """A trained hierarchy and the rules it plays by."""
 
     name: str
-    """`phase2`, `phase3`; begins the names of its files."""
+    """`phase1` (equal budgets), `phase2`, `phase3`; begins the names of its files."""
     bundles: Mapping[str, PolicyBundle]
     """By agent: `meta` and every group."""
     context: bool
@@ -97,7 +97,8 @@ def export_models(
             per_row = len(bundle.instruments) if bundle.per_instrument else 1
             seen = recording.observations(agent, per_row)[: spec.export.parity_observations]
             path = folder / f"{_phase_of(bundle, stage)}-{agent}.onnx"
-            models[path.stem] = export_bundle(bundle, path, seen, spec.export)
+            if path.stem not in models:
+                models[path.stem] = export_bundle(bundle, path, seen, spec.export)
         path = folder / f"{stage.name}-hierarchy.onnx"
         made = export_hierarchy(stage, spec, path, recording)
         made["models"] = {agent: f"{_phase_of(b, stage)}-{agent}" for agent, b in stage.bundles.items()}

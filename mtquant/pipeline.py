@@ -68,13 +68,20 @@ CODE: dict[str, tuple[str, ...]] = {
         "mtquant.execution.evaluating",
         "mtquant.execution.robustness",
         "mtquant.execution.share_rows",
-        "mtquant.execution.trained",
         "mtquant.execution.walk_forward",
         "mtquant.gates.shares",
         "mtquant.metrics",
         "mtquant.synthetic",
     ),
-    "export": (*_PLAYING, "mtquant.agents.network", "mtquant.agents.recording", "mtquant.export"),
+    "export": (
+        *_PLAYING,
+        "mtquant.agents.hierarchy",
+        "mtquant.agents.network",
+        "mtquant.agents.recording",
+        "mtquant.evaluation.backtest",
+        "mtquant.evaluation.result",
+        "mtquant.export",
+    ),
 }
 """Packages and modules whose source decides the result of each kind of unit."""
 

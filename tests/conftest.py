@@ -1,6 +1,7 @@
 """What every test gets: a store of its own, no stray settings from the environment, one thread."""
 
 import os
+import signal
 from pathlib import Path
 
 import pytest
@@ -13,6 +14,10 @@ for variable in ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS"):
     os.environ.setdefault(variable, "1")
 for variable in ("MLFLOW_DISABLE_TELEMETRY", "DO_NOT_TRACK"):
     os.environ.setdefault(variable, "true")
+
+# A shell that starts tests in the background ignores Ctrl-C for them, and the processes they start would inherit that.
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 # A slow moment of a busy machine is no failure, and a failure is the same in every run.
 settings.register_profile("mtquant", deadline=None, derandomize=True, print_blob=True)

@@ -11,6 +11,7 @@ import pytest
 import torch
 
 from mtquant.agents.bundle import PolicyBundle
+from mtquant.agents.hierarchy import Hierarchy, constant_meta, with_equal_budgets
 from mtquant.agents.network import HierarchyNetwork
 from mtquant.agents.recording import Recording, record
 from mtquant.config.agents import ExportSpec
@@ -41,6 +42,21 @@ def with_phase(bundle: PolicyBundle, phase: int) -> PolicyBundle:
 def recorded(stage: Stage, wanted: int = 300) -> Recording:
     game = JointGame(tiny_dataset(), SPEC, context=stage.context, joint=stage.joint)
     return record(game, stage.bundles, wanted)
+
+
+def test_equal_budgets_as_a_bundle_are_those_of_phase_1():
+    dataset = tiny_dataset()
+    bundles = bundles_of(dataset, SPEC)
+    meta = constant_meta(bundles[META], np.full(len(SPEC.groups), 0.6), SPEC.phase2.budget_limit)
+    acts = {agent: bundle.act_fn() for agent, bundle in bundles.items() if agent != META}
+    named = Hierarchy("phase1", acts | {META: meta.act_fn()}, context=False, joint=False)
+    found, expected = (
+        hierarchy.backtest(dataset, SPEC, dataset.splits.test)
+        for hierarchy in (named, with_equal_budgets(acts, SPEC, 0.6))
+    )
+    np.testing.assert_allclose(found.exposure, expected.exposure, atol=1e-6)
+    assert np.abs(expected.exposure).max() > 0.01
+    assert bundles[META].digest != meta.digest
 
 
 def graph_inputs(recording: Recording, rows: slice = slice(None)) -> dict[str, np.ndarray]:

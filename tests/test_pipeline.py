@@ -97,7 +97,9 @@ CHOICES = {
     "evaluation.split": "validation",
     "evaluation.first_day": date(2020, 1, 1),
     "evaluation.last_day": date(2020, 1, 1),
+    "phase1.constant_exposure": 1.0,
     "phase3.credit": "shared",
+    "phase3.peer_aggregator": {"name": "upgrad"},
     "data.source": "embedded-null",
     "features.indicators": ("rsi",),
     "evaluation.baselines": ("flat",),
@@ -221,7 +223,7 @@ ENTRIES = {
     "phase3": ("mtquant.agents.training.phase3_joint_training",),
     "evaluate": ("mtquant.execution.evaluating", "mtquant.execution.walk_forward"),
     "single": ("mtquant.agents.training.single_agent_trainer",),
-    "export": ("mtquant.export",),
+    "export": ("mtquant.export", "mtquant.agents.hierarchy"),
 }
 """Modules that do the work of each kind."""
 WITHOUT_EFFECT = ("mtquant.config", "mtquant.errors", "mtquant.registry", "mtquant.store", "mtquant.types")

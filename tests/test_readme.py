@@ -64,6 +64,8 @@ def adapted(command: str) -> list[str]:
 
 def adapted_script(arguments: list[str]) -> list[str]:
     """Return a script's command line with few steps: its own would train for hours."""
+    if arguments[:2] == ["-m", "mtquant.gates"]:
+        return [sys.executable, *arguments, "--plan"]
     small = [
         FEW if before.endswith("timesteps") else word for before, word in zip(["", *arguments], arguments, strict=False)
     ]

@@ -1,10 +1,13 @@
 """Bundles composed into the policies of the joint game, phase by phase."""
 
+import copy
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
+import torch
+from torch import nn
 
 from mtquant.agents.bundle import PolicyBundle
 from mtquant.config.agents import PipelineSpec
@@ -62,6 +65,17 @@ def load_acts(folders: Mapping[str, Path]) -> dict[str, ActFn]:
     return {agent: PolicyBundle.load(folder).act_fn() for agent, folder in folders.items()}
 
 
+def constant_meta(meta: PolicyBundle, budgets: Float, limit: float) -> PolicyBundle:
+    """Return a bundle like `meta` that always gives `budgets` [G] (their sum below `limit`)."""
+    policy = copy.deepcopy(meta.policy)
+    last = policy.action_net
+    assert isinstance(last, nn.Linear)
+    with torch.no_grad():
+        last.weight.zero_()
+        last.bias.copy_(torch.from_numpy(ConstantBudgets.of(budgets, limit).action[0]))
+    return replace(meta, policy=policy, provenance={"phase": 1, "budgets": [float(b) for b in budgets]})
+
+
 def with_equal_budgets(specialists: Mapping[str, ActFn], spec: PipelineSpec, budget: float) -> Hierarchy:
     """Return phase 1 as a portfolio: every specialist at the same constant budget."""
     meta = ConstantBudgets.of(np.full(len(spec.groups), budget), spec.phase2.budget_limit)
@@ -91,3 +105,43 @@ def best_common_budget(
     best = linear / (2.0 * quadratic) if quadratic > 0 else SMALLEST_BUDGET
     ceiling = 0.95 * spec.phase2.budget_limit / len(spec.groups)
     return float(np.clip(best, SMALLEST_BUDGET, ceiling))
+
+
+@dataclass(frozen=True)
+class Trained:
+    """What the phases left, as hierarchies; `budget` is phase 1's common one, fitted on validation."""
+
+    phase1: Hierarchy
+    phase2: Hierarchy
+    phase3: Hierarchy
+    control: Hierarchy | None
+    specialists: Mapping[str, PolicyBundle]
+    budget: float
+
+    @property
+    def hierarchies(self) -> tuple[Hierarchy, ...]:
+        """Return all of them, in order."""
+        return (self.phase1, self.phase2, self.phase3, *((self.control,) if self.control else ()))
+
+
+def load_trained(spec: PipelineSpec, dataset: Dataset, folders: Mapping[str, Path]) -> Trained:
+    """Load the bundles of all phases from the units' `outputs` folders."""
+    specialist_folders = {g: folders[f"phase1-{g}"] / g for g in spec.groups}
+    specialists = load_acts(specialist_folders)
+    aversion = spec.phase3.reward.risk_aversion * spec.environment.target_volatility * dataset.unit_risk
+    budget = best_common_budget(specialists, spec, dataset, dataset.splits.validation, aversion)
+    meta = load_acts({META: folders["phase2-meta"] / META})
+    agents = (META, *spec.groups)
+    joint = load_acts({a: folders["phase3-joint"] / a for a in agents})
+    control = None
+    if "phase3-no-peers" in folders:
+        alone = load_acts({a: folders["phase3-no-peers"] / a for a in agents})
+        control = Hierarchy("no-peers", alone, context=False, joint=True)
+    return Trained(
+        with_equal_budgets(specialists, spec, budget),
+        Hierarchy("phase2", {**specialists, **meta}, context=False, joint=False),
+        Hierarchy("phase3", joint, context=spec.phase3.peers, joint=True),
+        control,
+        {g: PolicyBundle.load(f) for g, f in specialist_folders.items()},
+        budget,
+    )

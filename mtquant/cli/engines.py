@@ -14,7 +14,7 @@ from types import FrameType
 from typing import Any
 
 from mtquant.context import STORE_VARIABLE
-from mtquant.errors import MTQuantError
+from mtquant.errors import MTQuantError, Preempted
 from mtquant.execution.direct import run_direct
 from mtquant.execution.numerics import threads
 from mtquant.execution.preparation import PreparedRun
@@ -133,6 +133,8 @@ def _run_flow(root: Path, run_id: str, launch: Launch, watcher: Watcher) -> None
     flow.stdin.close()
     watcher.tick()
     report = _ending(root, run_id, started)
+    if report is None and stops:
+        raise Preempted(f"Run {run_id} was stopped before its flow had begun. `mtquant resume {run_id}` continues.")
     if report is None:
         raise MTQuantError(
             f"The flow of run {run_id} ended with exit code {flow.returncode} without a word; see {log}. "

@@ -27,9 +27,9 @@ def prove(*, leaks: bool, learning: bool, as_json: bool) -> None:
 
 def _leaks() -> tuple[str, list[dict[str, object]], list[str]]:
     # imported here: the usual `doctor` answers without torch
-    from mtquant.evaluation.causality import Search, leak_suite, suite_table
+    from mtquant.evaluation.causality import leak_suite, suite_table
 
-    trials = leak_suite(Search(trials=16, steps=30))
+    trials = leak_suite()
     values: list[dict[str, object]] = [
         {
             "name": trial.name,
@@ -47,10 +47,9 @@ def _learning(quiet: bool) -> tuple[str, list[dict[str, object]], list[str]]:
     from functools import partial
 
     from mtquant.gates.definitions import small_gates
-    from mtquant.gates.runner import run_gates, table
-    from mtquant.gates.trainings import train
+    from mtquant.gates.runner import finish, run_gates, table
 
-    results = run_gates(small_gates(), partial(train, store_root()), lambda text: _say(text, quiet))
+    results = run_gates(small_gates(), partial(finish, store_root()), lambda text: _say(text, quiet))
     return table(results), [r.values() for r in results], [r.gate.name for r in results if not r.passed]
 
 

@@ -253,7 +253,7 @@ def results_of(root: Path, record: RunRecord) -> dict[str, str]:
     pending = pending_units(root, record, tracking_uri(root))
     if pending:
         log = run_folder(root, record.run_id) / "tracking.log"
-        found["tracking"] = f"{len(pending)} units are not in MLflow yet (see {log}); `mtquant sync` publishes them"
+        found["tracking"] = f"not yet in MLflow: {', '.join(pending)} (see {log}); `mtquant sync` publishes them"
     else:
         found["tracking"] = "`mtquant ui` shows the learning curves in MLflow"
     return found

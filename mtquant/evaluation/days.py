@@ -88,8 +88,9 @@ def paired_gains(
 
     First the difference of utility as certainty-equivalent return per year, then that of the Sharpe ratios.
     """
+    # The difference stands beside what it is made of, because it may last longer, and blocks have to be as long.
     passes = [
-        np.stack(columns, axis=1)
+        np.stack([*columns, columns[2] - columns[3]], axis=1)
         for columns in zip(later.returns, earlier.returns, later.utility, earlier.utility, strict=True)
     ]
     year = later.per_year
@@ -97,11 +98,11 @@ def paired_gains(
     def statistic(drawn: Sequence[Float]) -> Float:
         pooled = np.concatenate(drawn)
         ratios = metrics.sharpe(pooled[:, :2], year, risk_free_rate)
-        worth = metrics.mean_return(pooled[:, 2] - pooled[:, 3], year) * unit_risk
+        worth = metrics.mean_return(pooled[:, 4], year) * unit_risk
         return np.asarray([worth, ratios[0] - ratios[1]])
 
     def errors(drawn: Sequence[Float]) -> Float:
-        worth = [p[:, 2:3] - p[:, 3:4] for p in drawn]
+        worth = [p[:, 4:] for p in drawn]
         apart = [i[:, 0:1] - i[:, 1:2] for i in sharpe_influence([p[:, :2] for p in drawn])]
         return np.concatenate([mean_error(worth) * year * unit_risk, mean_error(apart) * np.sqrt(year)])
 

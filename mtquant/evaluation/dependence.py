@@ -29,19 +29,26 @@ def long_run_variance(series: Float) -> Float:
     """
     if len(series) < 4:
         return np.full(series.shape[1:], np.nan)
-    centred = series - series.mean(axis=0)
-    size = np.sum(centred * centred, axis=0)
+    # Time last: sums along contiguous memory are several times as fast, and resamples ask for thousands of them.
+    rows = np.ascontiguousarray(series.T)
+    centred = rows - rows.mean(axis=1, keepdims=True)
+    size = _product(centred, centred)
     varies = size > 0.0
-    coefficient = np.where(varies, np.sum(centred[1:] * centred[:-1], axis=0) / np.where(varies, size, 1.0), 0.0)
+    coefficient = np.where(varies, _product(centred[:, 1:], centred[:, :-1]) / np.where(varies, size, 1.0), 0.0)
     coefficient = np.clip(coefficient, -LARGEST_COEFFICIENT, LARGEST_COEFFICIENT)
-    rest = centred[1:] - coefficient * centred[:-1]
-    rest = rest - rest.mean(axis=0)
-    lags = bandwidth(len(series))
-    total = np.mean(rest * rest, axis=0)
+    rest = centred[:, 1:] - coefficient[:, None] * centred[:, :-1]
+    rest -= rest.mean(axis=1, keepdims=True)
+    count, lags = rest.shape[1], bandwidth(len(series))
+    total = _product(rest, rest) / count
     for lag in range(1, lags + 1):
         weight = 2.0 * (1.0 - lag / (lags + 1.0))
-        total = total + weight * np.sum(rest[lag:] * rest[:-lag], axis=0) / len(rest)
+        total += weight * _product(rest[:, lag:], rest[:, :-lag]) / count
     out: Float = np.maximum(total, 0.0) / (1.0 - coefficient) ** 2
+    return out
+
+
+def _product(one: Float, other: Float) -> Float:
+    out: Float = np.einsum("cs,cs->c", one, other)
     return out
 
 

@@ -24,8 +24,8 @@ class FoldRow:
     test: str
     chosen: int
     """Phase that earned its place on validation."""
-    gains: tuple[Interval, Interval]
-    """On validation, certainty-equivalent return per year: phase 2 over 1, phase 3 over 2."""
+    gains: tuple[Interval, ...]
+    """On validation, certainty-equivalent return per year: phase 2 over 1, 3 over 2; 3 over 1 where 2 is no better."""
     sharpe: dict[str, float]
     """Net Sharpe ratio on test, by backtest; `chosen` is what a person would have traded."""
 

@@ -11,6 +11,7 @@ from mtquant.evaluation.targets import FINAL, Judged, Verdict
 
 CARD = ("annual_return", "annual_volatility", "max_drawdown", "win_rate", "utility", "var_compliance")
 COMPARED = ("sharpe", "annual_return", "annual_volatility", "max_drawdown", "turnover", "cost_per_year")
+PHASE_PAIRS = ("Phase 2 over 1", "Phase 3 over 2", "Phase 3 over 1")
 COSTS = ("gross_per_year", "cost_per_year", "cost_share_of_gross", "turnover", "gross_exposure", "hit_rate")
 ROBUSTNESS = (
     "sharpe_standard_error",
@@ -113,17 +114,23 @@ def fold_table(content: ReportContent) -> str:
             escape(row.validation),
             escape(row.test),
             f"phase {row.chosen}",
-            *(with_interval(gain, "percent", sign=True) for gain in row.gains),
+            *_gains(row.gains),
             *(written(row.sharpe[name], "ratio") for name in names),
         )
         for row in content.folds
     ]
-    head = ("Fold", "Train", "Validation", "Test", "Chosen", "Phase 2 over 1", "Phase 3 over 2")
+    head = ("Fold", "Train", "Validation", "Test", "Chosen", *PHASE_PAIRS)
     note = (
         "Gains are those on validation, as certainty-equivalent return per year; they choose the phase. Sharpe ratios "
         "are those on test, which was opened once."
     )
     return table((*head, *(f"Sharpe ratio, {escape(n)}" for n in names)), rows, note=note) + _path_table(content)
+
+
+def _gains(found: Sequence[Interval]) -> list[str]:
+    """Return one cell per comparison; the last is empty where it was not needed."""
+    told = [with_interval(gain, "percent", sign=True) for gain in found]
+    return told + [""] * (len(PHASE_PAIRS) - len(told))
 
 
 def _path_table(content: ReportContent) -> str:

@@ -65,7 +65,7 @@ def deflated_sharpe(
 def minimum_track_record(
     sharpe: float, benchmark: float = 0.0, *, skew: float = 0.0, kurtosis: float = 3.0, confidence: float = CONFIDENCE
 ) -> float:
-    """Return how many observations tell the Sharpe ratio from `benchmark`; infinite where it is not above it."""
+    """Return how many observations show a Sharpe ratio above `benchmark`; infinite where it is not above."""
     if not sharpe > benchmark:
         return math.nan if math.isnan(sharpe) else math.inf
     z = float(norm.ppf(confidence))

@@ -1,17 +1,20 @@
 """Which phase to trade, decided on validation before test is opened."""
 
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
 import numpy as np
 
+from mtquant.agents.hierarchy import Trained
 from mtquant.config.agents import PipelineSpec
 from mtquant.context import Streams
 from mtquant.data.dataset import Dataset
 from mtquant.data.splits import NAMES
+from mtquant.evaluation.assess import Assessor
+from mtquant.evaluation.content import Assessed, Promotion
 from mtquant.evaluation.days import paired_gains
 from mtquant.evaluation.series import Measuring, by_day, common_clock
-from mtquant.execution.trained import Trained
 from mtquant.types import Float
 
 CHOICE = "fold.json"
@@ -22,9 +25,9 @@ class Choice:
     """What a fold decided, and the settings its figures were measured with."""
 
     chosen: int
-    """2 or 3: the last phase whose gain on validation is above zero with 95 % confidence; phase 1 is no hierarchy."""
+    """1 to 3: what `judge_phases` deploys, by validation."""
     gains: list[dict[str, float]]
-    """Certainty-equivalent return per year on validation, with ends: phase 2 over 1, phase 3 over 2."""
+    """Certainty-equivalent return per year on validation, with ends, of the comparisons that `judge_phases` made."""
     periods: dict[str, str]
     """First and last day of each split."""
     measuring: dict[str, Any]
@@ -38,21 +41,37 @@ def choose_phase(spec: PipelineSpec, dataset: Dataset, trained: Trained, streams
     results = [h.backtest(dataset, spec, split) for h in (trained.phase1, trained.phase2, trained.phase3)]
     clock = common_clock(results)
     days = [by_day(result, clock, measuring) for result in results]
-    gains = []
-    for earlier, later in ((0, 1), (1, 2)):
-        rng = streams.rng("evaluation", "choice", later)
-        gain, _ = paired_gains(
-            days[later],
-            days[earlier],
+
+    def compare(later: int, earlier: int) -> Promotion:
+        gains = paired_gains(
+            days[later - 1],
+            days[earlier - 1],
             measuring.unit_risk,
             measuring.risk_free_rate,
-            rng,
+            streams.rng("evaluation", "choice", later, earlier),
             samples=spec.evaluation.bootstrap_samples,
         )
-        gains.append(gain)
-    chosen = 3 if gains[1].known and gains[1].low > 0.0 else 2
+        return Promotion(f"Phase {later}", f"Phase {earlier}", *gains)
+
+    promotions, chosen = _last_that_earned(compare)
     kept = asdict(measuring) | {"correlation": measuring.correlation.tolist()}
-    return Choice(chosen, [asdict(gain) for gain in gains], {n: _period(dataset, n) for n in NAMES}, kept)
+    return Choice(chosen, [asdict(p.gain) for p in promotions], {n: _period(dataset, n) for n in NAMES}, kept)
+
+
+def judge_phases(assessor: Assessor, phases: Sequence[Assessed]) -> tuple[tuple[Promotion, ...], int]:
+    """Return the comparisons of phases 1 to 3 and the number of the one that deploys: the last that earned its place.
+
+    Phase 1 is the specialists at equal budgets. Where phase 2 is not better than that, phase 3 has to beat both.
+    """
+    return _last_that_earned(lambda later, earlier: assessor.promotion(phases[later - 1], phases[earlier - 1]))
+
+
+def _last_that_earned(compare: Callable[[int, int], Promotion]) -> tuple[tuple[Promotion, ...], int]:
+    second, third = compare(2, 1), compare(3, 2)
+    if second.earned:
+        return (second, third), 3 if third.earned else 2
+    over_first = compare(3, 1)
+    return (second, third, over_first), 3 if third.earned and over_first.earned else 1
 
 
 def measuring_of(found: dict[str, Any]) -> Measuring:

@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 
 from mtquant.agents.bundle import PolicyBundle
-from mtquant.agents.hierarchy import Hierarchy
+from mtquant.agents.hierarchy import Hierarchy, Trained, load_trained
 from mtquant.config.agents import PipelineSpec
 from mtquant.config.load import to_yaml
 from mtquant.context import Streams
@@ -33,11 +33,10 @@ from mtquant.evaluation.series import Measuring
 from mtquant.evaluation.statistics import Interval
 from mtquant.evaluation.targets import Target, documented_targets, judge
 from mtquant.execution.attributing import attribute_profit
-from mtquant.execution.choosing import CHOICE, choose_phase
+from mtquant.execution.choosing import CHOICE, choose_phase, judge_phases
 from mtquant.execution.counting import count_trial
 from mtquant.execution.robustness import measure_robustness
 from mtquant.execution.share_rows import share_rows
-from mtquant.execution.trained import Trained, load_trained
 from mtquant.registry import build
 from mtquant.store.files import write_atomic
 from mtquant.store.fold_names import fold_of
@@ -74,8 +73,7 @@ def evaluate(spec: PipelineSpec, unit: UnitSpec, folders: dict[str, Path], handl
     phases = assess_phases(assessor, results)
     controls = [assessor.assess(results[name], title=TITLES[name]) for name in CONTROLS if name in results]
     shares = share_rows(spec, dataset, trained, handle.streams) if spec.data.source in SYNTHETIC else ()
-    pairs = [(phases[1], phases[0]), (phases[2], phases[1]), *((phases[2], control) for control in controls)]
-    promotions = tuple(assessor.promotion(later, earlier) for later, earlier in pairs)
+    promotions, deployed = judge_phases(assessor, phases)
     content = ReportContent(
         title=f"mtquant: {Path(spec.data.source).name}, {dataset.market.timeframe}",
         run_id=unit.key[:12],
@@ -85,7 +83,7 @@ def evaluate(spec: PipelineSpec, unit: UnitSpec, folders: dict[str, Path], handl
         baselines=assess_baselines(assessor, baselines, remarks),
         controls=tuple(controls),
         shares=tuple(shares),
-        promotions=promotions,
+        promotions=(*promotions, *(assessor.promotion(phases[2], control) for control in controls)),
         targets=judge(documented(spec), measured_by_phase(phases)),
         curves=_curves(folders),
         alarms=_alarms(folders),
@@ -105,9 +103,7 @@ def evaluate(spec: PipelineSpec, unit: UnitSpec, folders: dict[str, Path], handl
     if choice is not None:
         save_results(handle.outputs, measured)
         write_atomic(handle.outputs / CHOICE, json.dumps(asdict(choice), indent=1).encode())
-    # What deploys is the last phase that earned its place; phase 1 alone is no hierarchy.
-    deployed = {DEPLOYED: 3.0 if promotions[1].earned else 2.0}
-    return UnitResult(headline_figures(phases, shares) | deployed, outputs)
+    return UnitResult(headline_figures(phases, shares) | {DEPLOYED: float(deployed)}, outputs)
 
 
 def _diagnoses(

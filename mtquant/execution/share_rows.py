@@ -3,12 +3,12 @@
 from dataclasses import replace
 
 from mtquant.agents.bundle import PolicyBundle
+from mtquant.agents.hierarchy import Trained
 from mtquant.config.agents import PipelineSpec
 from mtquant.context import Streams
 from mtquant.data.dataset import Dataset
 from mtquant.evaluation.content import ShareRow
 from mtquant.evaluation.oracles.noise_free import NoiseFreeScore, captured_gain, mean_utility, share
-from mtquant.execution.trained import Trained
 from mtquant.gates.shares import PathSet, path_set, portfolio_references, specialist_scores
 from mtquant.synthetic.registry import build_planted, evaluation_paths
 

@@ -25,7 +25,7 @@ from mtquant.evaluation.saving import load_result, result_names
 from mtquant.evaluation.series import by_day
 from mtquant.evaluation.statistics import Interval
 from mtquant.evaluation.targets import judge
-from mtquant.execution.choosing import CHOICE, Choice, measuring_of
+from mtquant.execution.choosing import CHOICE, Choice, judge_phases, measuring_of
 from mtquant.execution.counting import count_trial
 from mtquant.execution.evaluating import CONTROLS, TITLES, assess_baselines, assess_phases, documented, headline_figures
 from mtquant.store.files import write_atomic
@@ -84,11 +84,7 @@ def evaluate_folds(spec: PipelineSpec, unit: UnitSpec, folders: dict[str, Path],
         phases=tuple(phases),
         baselines=assess_baselines(assessor, baselines, told),
         controls=tuple(controls),
-        promotions=(
-            assessor.promotion(phases[1], phases[0]),
-            assessor.promotion(phases[2], phases[1]),
-            *(assessor.promotion(chosen, control) for control in controls),
-        ),
+        promotions=(*judge_phases(assessor, phases)[0], *(assessor.promotion(chosen, control) for control in controls)),
         targets=judge(documented(spec), measured_by_phase(phases)),
         chosen=chosen,
         folds=_rows(folds, passes, (chosen, *phases), assessor),
@@ -140,13 +136,12 @@ def _rows(
     rows, first = [], 0
     for fold, count in zip(folds, passes, strict=True):
         own = {name: np.concatenate(found[first : first + count]) for name, found in daily.items()}
-        gains = [Interval(**gain) for gain in fold.choice.gains]
         rows.append(
             FoldRow(
                 fold=fold.number,
                 **fold.choice.periods,
                 chosen=fold.choice.chosen,
-                gains=(gains[0], gains[1]),
+                gains=tuple(Interval(**gain) for gain in fold.choice.gains),
                 sharpe={name: float(metrics.sharpe(returns, year, free)) for name, returns in own.items()},
             )
         )

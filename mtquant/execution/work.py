@@ -102,14 +102,19 @@ def evaluate_run(spec: PipelineSpec, unit: UnitSpec, upstream: Folders, handle: 
 
 def export_run(spec: PipelineSpec, _unit: UnitSpec, upstream: Folders, handle: UnitHandle) -> UnitResult:
     """Write every bundle and the whole hierarchy as ONNX, checked against torch."""
+    import numpy as np
+
     from mtquant.agents.bundle import PolicyBundle
+    from mtquant.agents.hierarchy import constant_meta, load_trained
     from mtquant.data.dataset import Dataset
     from mtquant.export import Stage, export_models
 
     make_torch_deterministic()
     dataset = Dataset.load(upstream[DATASET] / "dataset")
-    specialists = {g: PolicyBundle.load(f) for g, f in specialist_folders(spec, upstream).items()}
-    meta = {"meta": PolicyBundle.load(upstream[META] / "meta")}
+    trained = load_trained(spec, dataset, upstream)
+    specialists = dict(trained.specialists)
+    meta = PolicyBundle.load(upstream[META] / "meta")
+    equal = constant_meta(meta, np.full(len(spec.groups), trained.budget), spec.phase2.budget_limit)
     joint = {a: PolicyBundle.load(upstream[JOINT] / a) for a in ("meta", *spec.groups)}
     done = {name: json.loads((folder.parent / DONE).read_bytes()) for name, folder in upstream.items()}
     measured = {
@@ -119,8 +124,10 @@ def export_run(spec: PipelineSpec, _unit: UnitSpec, upstream: Folders, handle: U
     }
     final = {name: value for name, value in measured.items() if name.startswith(JOINT)}
     before = {name: value for name, value in measured.items() if name not in final}
+    alone = {name: value for name, value in before.items() if name.startswith("phase1")}
     stages = (
-        Stage("phase2", specialists | meta, context=False, joint=False, metrics=before),
+        Stage("phase1", specialists | {"meta": equal}, context=False, joint=False, metrics=alone),
+        Stage("phase2", specialists | {"meta": meta}, context=False, joint=False, metrics=before),
         Stage("phase3", joint, context=spec.phase3.peers, joint=True, metrics=final),
     )
     units = {name: str(found["unit_key"]) for name, found in done.items()}

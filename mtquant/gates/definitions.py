@@ -1,60 +1,23 @@
-"""The gates: what is trained on which planted market, what is measured, and what has to come out."""
+"""The gates: which markets are trained on, what is measured there, and what has to come out."""
 
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
-from enum import StrEnum
-from typing import Any
-
-import numpy as np
-
-from mtquant.evaluation.statistics import Interval
 from mtquant.gates.allocation import AllocationCapture, AllocationSharpe
 from mtquant.gates.execution import ExcessOverTwap, ExecutionTraining
+from mtquant.gates.gate import Gate, Measure, Rule
+from mtquant.gates.hierarchies import OptimumShare, PhaseRatio, PhaseSharpe
 from mtquant.gates.limits import ForecastCoverage, LimitCompliance
-from mtquant.gates.measures import LossShare, RealisedSharpe, ReportedShare, SpecialistShare
+from mtquant.gates.measures import LossShare, RealisedSharpe, ReportedShare, SpecialistShare, SpecialistSharpe
 from mtquant.gates.trainings import Training
 
-Measure = Callable[[Any], Interval]
-"""From what the gate's training left (`FinishedRun` or `FinishedExecution`) to a figure with its interval."""
-
-
-class Rule(StrEnum):
-    """How the figures of all seeds are held against the threshold."""
-
-    MEDIAN = "median of the seeds at least the threshold"
-    LOW_ENDS = "lower end of every seed's interval above the threshold"
-    NOT_ABOVE = "no seed above the threshold by two standard errors"
-
-
-RULES: dict[Rule, Callable[[Sequence[Interval], float], bool]] = {
-    Rule.MEDIAN: lambda found, threshold: float(np.median([one.value for one in found])) >= threshold,
-    # A comparison with NaN is False: a figure without an interval does not pass.
-    Rule.LOW_ENDS: lambda found, threshold: all(one.low > threshold for one in found),
-    Rule.NOT_ABOVE: lambda found, threshold: all(one.low <= threshold for one in found),
-}
-
-
-@dataclass(frozen=True)
-class Gate:
-    """One claim that a training run can disprove."""
-
-    name: str
-    claim: str
-    training: Training | ExecutionTraining
-    measure: Measure
-    rule: Rule
-    threshold: float
-    seeds: tuple[int, ...] = (0, 1, 2)
-
-
-SHOWN_SIGNALS = (
-    # One instrument, because all have the same law; the signals alone, because prices contain nothing more.
-    "environment.instruments=[EURUSD]",
+SIGNALS_ALONE = (
+    # Prices contain nothing more.
     "features.return_half_lives=[]",
     "features.return_lags=0",
     "features.indicators=[]",
 )
 """What agents see on factor markets; how they learn there is the default."""
+
+SHOWN_SIGNALS = ("environment.instruments=[EURUSD]", *SIGNALS_ALONE)
+"""The same with one instrument, because all have the same law."""
 
 HIDDEN_REGIME = (
     "data.source=hidden-regime",
@@ -68,36 +31,42 @@ HIDDEN_REGIME = (
 )
 """The hidden-regime market and how the meta-controller learns on it."""
 
+NETTING = (
+    "data.source=gp-joint",
+    # One instrument per group, so that every specialist has peers only in other groups.
+    "environment.instruments=[EURUSD, XAUUSD, SPX500]",
+    *SIGNALS_ALONE,
+)
+"""The netting market: three desks whose instruments move together, each knowing only its own signals."""
+
 GROUPS = ("forex", "commodities", "equity")
-ONE_GROUP = ("environment.instruments=[EURUSD, GBPUSD, USDJPY]",)
-EMBEDDED = Training()
-EMBEDDED_NULL = Training(("data.source=embedded-null",), phase=1)
-
-
-def full_gates() -> tuple[Gate, ...]:
-    """Return the gates at full budgets and three seeds."""
-    return (
-        _factor_optimum(500_000, 0.90, (0, 1, 2)),
-        *no_signal_gates(500_000, (0, 1, 2)),
-        *(gate for group in GROUPS for gate in _embedded_null(group, EMBEDDED_NULL, (0, 1, 2))),
-        *_known_optima((0, 1, 2)),
-        *(_embedded_specialist(group, EMBEDDED, 0.85, (0, 1, 2)) for group in GROUPS),
-        *_embedded_portfolio(),
-        *_limits(EMBEDDED, (0, 1, 2)),
-    )
+THREE, FIVE = (0, 1, 2), (0, 1, 2, 3, 4)
 
 
 def small_gates() -> tuple[Gate, ...]:
-    """Return gates of the same kind that take about a minute: one seed, a fifth of the steps, lower thresholds."""
-    short = ("phase1.timesteps=100_000",)
-    null = Training(("data.source=embedded-null", *ONE_GROUP, *short), phase=1)
+    """Return the gates that fit into a quarter of an hour: one seed, the budgets and thresholds of the full set."""
     return (
-        _factor_optimum(100_000, 0.50, (0,)),
-        *no_signal_gates(100_000, (0,)),
-        _embedded_null("forex", null, (0,))[0],
+        *_factor_optimum(THREE),
         *_known_optima((0,)),
-        _embedded_specialist("forex", Training((*ONE_GROUP, *short), phase=1), 0.40, (0,)),
-        *_limits(Training(("phase1.timesteps=250_000",), phase=1), (0,)),
+        *_netting((0,)),
+        *no_signal_gates(500_000, (0,)),
+        *_limits((0,), "phase1.timesteps=250_000"),
+        *_embedded((0,)),
+    )
+
+
+def full_gates() -> tuple[Gate, ...]:
+    """Return all gates, with several seeds."""
+    return (
+        *_factor_optimum(FIVE),
+        *_known_optima(THREE),
+        *_netting(FIVE),
+        *_netting_null(THREE),
+        *no_signal_gates(500_000, FIVE),
+        *(gate for group in GROUPS for gate in _embedded_null(group, THREE)),
+        *_limits(THREE),
+        *_embedded(FIVE),
+        *_embedded_flat(),
     )
 
 
@@ -105,20 +74,26 @@ def _factor(market: str, timesteps: int) -> Training:
     return Training((f"data.source={market}", f"phase1.timesteps={timesteps}", *SHOWN_SIGNALS), phase=1)
 
 
-def _factor_optimum(timesteps: int, threshold: float, seeds: tuple[int, ...]) -> Gate:
-    return Gate(
-        "p1-gp-easy",
-        f"{timesteps:,} steps earn this share of the closed-form optimum (Garleanu and Pedersen, 2013)",
-        _factor("gp-easy", timesteps),
-        SpecialistShare("forex"),
-        Rule.MEDIAN,
-        threshold,
-        seeds,
+def _factor_optimum(seeds: tuple[int, ...]) -> tuple[Gate, ...]:
+    training, claim = _factor("gp-easy", 500_000), "share of the closed-form optimum (Garleanu and Pedersen, 2013)"
+    learned = SpecialistShare("forex")
+    return (
+        Gate("p1-gp-easy", f"quadratic costs: {claim}", training, learned, Rule.MEDIAN, 0.92, seeds),
+        Gate("p1-gp-easy-lowest", f"the same, the worst seed: {claim}", training, learned, Rule.LOWEST, 0.85, seeds),
+        Gate(
+            "p1-gp-easy-sharpe",
+            "the same: annual Sharpe ratio of one instrument",
+            training,
+            SpecialistSharpe("forex"),
+            Rule.MEDIAN,
+            1.5,
+            seeds,
+        ),
     )
 
 
 def _known_optima(seeds: tuple[int, ...]) -> tuple[Gate, ...]:
-    """Return the gates whose budgets are the same in both sets; only the seeds differ."""
+    """Return the gates of a single agent on problems with an exact optimum."""
     allocation = Training(HIDDEN_REGIME, phase=2)
     return (
         Gate(
@@ -160,6 +135,41 @@ def _known_optima(seeds: tuple[int, ...]) -> tuple[Gate, ...]:
     )
 
 
+def _netting(seeds: tuple[int, ...]) -> tuple[Gate, ...]:
+    training = Training(NETTING, phase=3)
+    rows: tuple[tuple[str, str, Measure, float], ...] = (
+        (
+            "p3-netting-over-alone",
+            "netting: phase 3 over the best that desks can do without knowing of one another",
+            OptimumShare("phase3", "phase1"),
+            1.15,
+        ),
+        ("p3-netting", "netting: phase 3 as a share of the joint optimum", OptimumShare("phase3", "joint"), 0.80),
+        ("p3-netting-sharpe", "netting: annual Sharpe ratio of phase 3", PhaseSharpe("phase3"), 2.0),
+    )
+    return tuple(Gate(n, claim, training, measure, Rule.MEDIAN, limit, seeds) for n, claim, measure, limit in rows)
+
+
+def _netting_null(seeds: tuple[int, ...]) -> tuple[Gate, ...]:
+    """Return the gates of desks whose instruments have nothing to do with one another: knowing peers gains nothing."""
+    training = Training((*NETTING, "data.planted={correlation: 0.0}"))
+    control = PhaseRatio("phase3", "control")
+    claim = "independent desks: phase 3 over joint training of equal steps without peers"
+    return (
+        Gate("p3-null-gain", f"{claim}: nothing is gained", training, control, Rule.AT_MOST, 1.03, seeds),
+        Gate("p3-null-loss", f"{claim}: little is lost", training, control, Rule.MEDIAN, 0.95, seeds),
+        Gate(
+            "p3-null-bound",
+            "independent desks: phase 3 cannot pass their stand-alone optimum",
+            training,
+            OptimumShare("phase3", "phase1"),
+            Rule.AT_MOST,
+            1.02,
+            seeds,
+        ),
+    )
+
+
 def no_signal_gates(timesteps: int, seeds: tuple[int, ...]) -> tuple[Gate, ...]:
     """Return the gates of the market without signal: training there must not become a profit, nor a loss."""
     training = _factor("no-signal", timesteps)
@@ -185,7 +195,8 @@ def no_signal_gates(timesteps: int, seeds: tuple[int, ...]) -> tuple[Gate, ...]:
     )
 
 
-def _embedded_null(group: str, training: Training, seeds: tuple[int, ...]) -> tuple[Gate, Gate]:
+def _embedded_null(group: str, seeds: tuple[int, ...]) -> tuple[Gate, Gate]:
+    training = Training(("data.source=embedded-null",), phase=1)
     return (
         Gate(
             f"embedded-null-sharpe-{group}",
@@ -208,20 +219,9 @@ def _embedded_null(group: str, training: Training, seeds: tuple[int, ...]) -> tu
     )
 
 
-def _embedded_specialist(group: str, training: Training, threshold: float, seeds: tuple[int, ...]) -> Gate:
-    return Gate(
-        f"embedded-p1-{group}",
-        f"{group}: the specialist earns this share of the exact optimum of one instrument alone",
-        training,
-        SpecialistShare(group),
-        Rule.MEDIAN,
-        threshold,
-        seeds,
-    )
-
-
-def _limits(training: Training, seeds: tuple[int, ...]) -> tuple[Gate, ...]:
+def _limits(seeds: tuple[int, ...], *settings: str) -> tuple[Gate, ...]:
     """Return the gates of the risk layer: the specialists of all groups, the limits under strain."""
+    training = Training(settings, phase=1)
     tests = (
         ("kupiec", "as many losses beyond the forecast value at risk as it says (Kupiec, 1995)"),
         ("christoffersen", "as many, and none because of the one before (Christoffersen, 1998)"),
@@ -243,22 +243,64 @@ def _limits(training: Training, seeds: tuple[int, ...]) -> tuple[Gate, ...]:
     )
 
 
-def _embedded_portfolio() -> tuple[Gate, ...]:
-    rows = (
-        ("p2-over-equal", "phase 2 over equal budgets of the same specialists", "Phase 2 over equal budgets", 1.15),
-        ("p2-reference", "phase 2 over the best known allocation of these specialists", "Phase 2", 0.85),
+def _embedded(seeds: tuple[int, ...]) -> tuple[Gate, ...]:
+    """Return the gates of the default pipeline on the default market: what `make train` has to reach."""
+    training = Training()
+    specialists: list[tuple[str, str, Measure, float]] = [
         (
-            "p2-oracle-reference",
-            "phase 2 over the best known allocation of optimal specialists",
-            "Phase 2 beside optimal specialists",
-            0.85,
+            f"p1-{group}",
+            f"{group}: the specialist's share of the exact optimum of one instrument alone",
+            SpecialistShare(group),
+            0.90,
+        )
+        for group in GROUPS
+    ]
+    rows: tuple[tuple[str, str, Measure, float], ...] = (
+        *specialists,
+        ("p1-sharpe", "annual Sharpe ratio of the specialists at equal budgets", PhaseSharpe("phase1"), 1.5),
+        (
+            "p2-over-equal",
+            "phase 2 over the best equal budgets of the same specialists",
+            ReportedShare("Phase 2 over equal budgets"),
+            1.25,
         ),
+        ("p2-reference", "phase 2 over the best known allocation of these specialists", ReportedShare("Phase 2"), 0.90),
+        ("p2-sharpe", "annual Sharpe ratio of phase 2", PhaseSharpe("phase2"), 1.8),
+        ("p3-over-p2", "phase 3 over phase 2", ReportedShare("Phase 3 over phase 2"), 1.15),
+        ("p3-joint", "phase 3 as a share of the joint optimum", ReportedShare("Phase 3"), 0.75),
+        ("p3-sharpe", "annual Sharpe ratio of phase 3", PhaseSharpe("phase3"), 2.0),
     )
-    later = (
-        ("p3-over-p2", "phase 3 over phase 2", "Phase 3 over phase 2"),
-        ("p3-over-control", "phase 3 over joint training of equal steps without peers", "Phase 3 over its control"),
+    control = Gate(
+        "embedded-p3-over-control",
+        "phase 3 over joint training of equal steps without peers",
+        training,
+        ReportedShare("Phase 3 over its control"),
+        Rule.LOW_ENDS,
+        1.0,
+        seeds,
     )
     return (
-        *(Gate(f"embedded-{n}", c, EMBEDDED, ReportedShare(t), Rule.MEDIAN, limit) for n, c, t, limit in rows),
-        *(Gate(f"embedded-{n}", c, EMBEDDED, ReportedShare(t), Rule.LOW_ENDS, 1.0) for n, c, t in later),
+        *(Gate(f"embedded-{n}", claim, training, found, Rule.MEDIAN, limit, seeds) for n, claim, found, limit in rows),
+        control,
+    )
+
+
+def _embedded_flat() -> tuple[Gate, ...]:
+    """Return the gates of the market whose later phases have nothing to add: no regimes, no correlation."""
+    training = Training(("data.source=embedded-flat",))
+    rows = (
+        ("p2-over-equal", "phase 2 over equal budgets", "Phase 2 over equal budgets"),
+        ("p3-over-control", "phase 3 over joint training of equal steps without peers", "Phase 3 over its control"),
+    )
+    return tuple(
+        Gate(
+            f"flat-{n}",
+            f"nothing to allocate, nothing to net: {c}",
+            training,
+            ReportedShare(t),
+            Rule.AT_MOST,
+            1.02,
+            (0,),
+        )
+        for n, c, t in rows
     )

@@ -12,7 +12,14 @@ from mtquant.envs.games.specialist import SpecialistGame
 from mtquant.errors import StoreError
 from mtquant.evaluation.backtest import backtest
 from mtquant.evaluation.oracles.books import follow
-from mtquant.evaluation.oracles.noise_free import NoiseFreeScore, score_book, score_result, share, volatility_ratio
+from mtquant.evaluation.oracles.noise_free import (
+    NoiseFreeScore,
+    score_book,
+    score_result,
+    share,
+    sharpe_interval,
+    volatility_ratio,
+)
 from mtquant.evaluation.oracles.policies import phase1
 from mtquant.evaluation.result import BacktestResult
 from mtquant.evaluation.statistics import Interval
@@ -34,6 +41,16 @@ class SpecialistShare:
 
     def __call__(self, run: FinishedRun) -> Interval:
         return share(*specialist_scores(fresh_paths(run), bundle_of(run, self.group)))
+
+
+@dataclass(frozen=True)
+class SpecialistSharpe:
+    """Annual Sharpe ratio of a specialist on single instruments: expected return over the risk of the shocks."""
+
+    group: str
+
+    def __call__(self, run: FinishedRun) -> Interval:
+        return sharpe_interval(specialist_scores(fresh_paths(run), bundle_of(run, self.group))[0])
 
 
 @dataclass(frozen=True)

@@ -3,17 +3,20 @@
 import json
 import math
 import subprocess
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from threading import Lock
 from typing import Any, Protocol
 
 import numpy as np
 
 from mtquant.evaluation.statistics import Interval
-from mtquant.gates.definitions import RULES, Gate
-from mtquant.gates.execution import ExecutionTraining
-from mtquant.gates.trainings import Training
+from mtquant.gates.execution import ExecutionTraining, finish_execution
+from mtquant.gates.gate import RULES, Gate
+from mtquant.gates.trainings import Training, train
 from mtquant.store.files import make_folder, write_atomic
 
 
@@ -31,6 +34,8 @@ class Finished(Protocol):
 
 Trainer = Callable[[Training | ExecutionTraining, int], Finished]
 Say = Callable[[str], None]
+Needed = tuple[Training | ExecutionTraining, int]
+"""A training with its seed."""
 
 
 @dataclass(frozen=True)
@@ -77,23 +82,56 @@ class GateResult:
         }
 
 
-def run_gates(gates: Sequence[Gate], train: Trainer, say: Say) -> list[GateResult]:
-    """Return the results of `gates`; equal trainings are done once. Raises what training raises."""
+_IN_THIS_PROCESS = Lock()
+
+
+def finish(root: Path, training: Training | ExecutionTraining, seed: int) -> Finished:
+    """Train with `seed` in the store `root`; what is complete there is reused."""
+    if isinstance(training, ExecutionTraining):
+        # It trains in this process, and torch has one generator.
+        with _IN_THIS_PROCESS:
+            return finish_execution(root, training, seed)
+    return train(root, training, seed)
+
+
+def run_gates(gates: Sequence[Gate], trainer: Trainer, say: Say, jobs: int = 1) -> list[GateResult]:
+    """Return the results of `gates`; equal trainings are done once, `jobs` at a time. Raises what training raises."""
     commit = current_commit()
-    finished: dict[tuple[Training | ExecutionTraining, int], Finished] = {}
-    results = []
+    needed: dict[Needed, str] = {}
     for gate in gates:
-        found, runs = [], []
         for seed in gate.seeds:
-            if (gate.training, seed) not in finished:
-                say(f"{gate.name}: training, seed {seed}")
-                finished[gate.training, seed] = train(gate.training, seed)
-            runs.append(finished[gate.training, seed])
-            found.append(gate.measure(runs[-1]))
-        keys = tuple(sorted({key for run in runs for key in run.keys}))
-        results.append(GateResult(gate, tuple(found), commit, runs[0].config_digest, keys))
-        say(sentence(results[-1]))
+            needed.setdefault((gate.training, seed), gate.name)
+    results = []
+    with training_ahead(needed, trainer, say, jobs) as finished:
+        for gate in gates:
+            runs = [finished[gate.training, seed].result() for seed in gate.seeds]
+            found = tuple(gate.measure(run) for run in runs)
+            keys = tuple(sorted({key for run in runs for key in run.keys}))
+            results.append(GateResult(gate, found, commit, runs[0].config_digest, keys))
+            say(sentence(results[-1]))
     return results
+
+
+@contextmanager
+def training_ahead(
+    needed: Mapping[Needed, str], trainer: Trainer, say: Say, jobs: int
+) -> Iterator[Mapping[Needed, "Future[Finished]"]]:
+    """Start all trainings in order, `jobs` at a time; yields what each will leave.
+
+    `needed` maps training and seed to what it is for. Leaving with an error keeps what has not begun from beginning.
+    """
+
+    def finish(key: Needed, purpose: str) -> Finished:
+        training, seed = key
+        say(f"{purpose}: training, seed {seed}")
+        return trainer(training, seed)
+
+    with ThreadPoolExecutor(jobs) as pool:
+        try:
+            yield {key: pool.submit(finish, key, purpose) for key, purpose in needed.items()}
+        except BaseException:
+            pool.shutdown(wait=False, cancel_futures=True)
+            raise
 
 
 def write_results(results: Sequence[GateResult], path: Path) -> None:

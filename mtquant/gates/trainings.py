@@ -67,9 +67,11 @@ class FinishedRun:
 def train(root: Path, training: Training, seed: int, *, command: Sequence[str] = COMMAND) -> FinishedRun:
     """Train with `seed` as a person would and return the run; what is in the store is reused.
 
-    Each unit is a process of its own with one thread. Raises `TrainingError` with what the command said last.
+    Units run one after the other, each a process of its own with one thread, so that trainings fit side by side.
+    Raises `TrainingError` with what the command said last.
     """
-    arguments = [*command, "train", "--profile", "default", "--engine", "direct", "--seed", str(seed), "--json"]
+    arguments = [*command, "train", "--profile", "default", "--engine", "direct", "--seed", str(seed)]
+    arguments += ["--workers", "1", "--json"]
     arguments += [] if training.phase is None else ["--phase", str(training.phase)]
     for setting in training.settings:
         arguments += ["--set", setting]

@@ -28,12 +28,12 @@ REGISTERED, MET, FORCED, ROLLBACK = "registered", "met", "forced", "rollback"
 
 
 DEPLOYED = "deployed_phase"
-"""Metric of an evaluation: 3 where phase 3 beats phase 2 out of sample, else 2; phase 1 alone is no hierarchy."""
+"""Metric of an evaluation: the last phase that beat those before it out of sample; 1 is equal budgets."""
 
 
 def stage_of(metrics: Mapping[str, float]) -> str | None:
-    """Return `phase2` or `phase3`, which an evaluation's metrics say deploys; None where they do not say."""
-    return {2.0: "phase2", 3.0: "phase3"}.get(metrics.get(DEPLOYED, 0.0))
+    """Return `phase1`, `phase2` or `phase3`, which an evaluation's metrics say deploys; None where they do not say."""
+    return {1.0: "phase1", 2.0: "phase2", 3.0: "phase3"}.get(metrics.get(DEPLOYED, 0.0))
 
 
 @dataclass(frozen=True)
@@ -42,7 +42,7 @@ class Policy:
 
     run_id: str
     stage: str
-    """`phase2` or `phase3`: the last phase that earned its place."""
+    """`phase1`, `phase2` or `phase3`: the last phase that earned its place."""
     export: str
     """Key of the unit that exported it."""
     evaluation: str

@@ -42,7 +42,7 @@ class FactorLaw(Spec, ABC):
     correlation: float = Field(default=0.0, ge=0, lt=1)
     """Correlation of the shocks of any two instruments."""
     action_range: float = Field(default=3.0, gt=0)
-    """Largest exposure a policy needs; the optimum's standard deviation is below 1.1."""
+    """Largest exposure a policy may aim at; of one instrument alone the optimum's standard deviation is below 1.1."""
 
     @property
     def counts(self) -> tuple[int, int, int]:

@@ -12,6 +12,7 @@ from pydantic import Field
 
 from mtquant.config.spec import Spec
 from mtquant.context import Streams
+from mtquant.errors import ConfigError
 from mtquant.synthetic.bars import (
     HistoryNames,
     assemble,
@@ -26,6 +27,10 @@ from mtquant.types import Float, Int
 
 MACRO_NAMES = ("macro_regime",)
 Means = tuple[float, float, float]
+
+
+DESKS = ("EURUSD", "XAUUSD", "SPX500")
+"""Instruments of the market where none are named: one of each group."""
 
 
 class RegimeParams(Spec):
@@ -131,7 +136,7 @@ def _generate(
     counts: tuple[int, int, int],
     bars: int,
 ) -> Planted:
-    chosen = pick(symbols, SYMBOLS, "hidden-regime")
+    chosen = _desks(pick(DESKS if symbols is None else symbols, SYMBOLS, "hidden-regime"))
     columns = [SYMBOLS.index(s) for s in chosen]
     # One bar before the first, so that the first return already has its regime.
     regime = _regimes(params, streams, histories, bars + 1)
@@ -160,6 +165,18 @@ def _generate(
         params,
     )
     return Planted(market, splits, truth)
+
+
+def _desks(symbols: tuple[str, ...]) -> tuple[str, ...]:
+    for group in GROUPS:
+        found = [symbol for symbol in symbols if CATALOGUE[symbol].group == group]
+        if len(found) > 1:
+            raise ConfigError(
+                f"{', '.join(found)} are all of the group {group}: the market `hidden-regime` has one instrument per "
+                f"group, because its regimes and its optimum are about groups. Name one of each, as in "
+                f"`environment.instruments=[{', '.join(DESKS)}]`."
+            )
+    return symbols
 
 
 def _regimes(params: RegimeParams, streams: Streams, histories: HistoryNames, bars: int) -> Int:

@@ -108,7 +108,10 @@ SYNTHETIC: dict[str, PlantedMarket] = {
     "gp-easy": PlantedMarket(_FACTORS, {}, "two shown signals per instrument, strong edge"),
     "gp-base": PlantedMarket(_FACTORS, _BASE, "two shown signals per instrument, weak edge"),
     "gp-joint": PlantedMarket(
-        _FACTORS, {**_BASE, "loading": 0.10, "correlation": 0.5}, "shown signals, correlated shocks: joint trading wins"
+        _FACTORS,
+        # The joint optimum's positions have a standard deviation of 1.6 and reach 7.
+        {**_BASE, "loading": 0.10, "correlation": 0.5, "action_range": 6.0},
+        "shown signals, correlated shocks: joint trading wins",
     ),
     "spread": PlantedMarket(_SPREAD, {}, "one shown signal, proportional costs that a cost-blind trader cannot afford"),
     "spread-narrow": PlantedMarket(_SPREAD, {"spread": 0.05}, "half the costs: ignoring them loses a tenth"),

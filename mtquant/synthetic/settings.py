@@ -5,7 +5,7 @@ from typing import Any, TypeVar
 from mtquant.config.agents import Phase1Spec, Phase2Spec, PipelineSpec, RewardSpec
 from mtquant.config.spec import Spec
 from mtquant.synthetic.factors import FactorLaw, SpreadParams
-from mtquant.synthetic.hidden_regime import RegimeParams
+from mtquant.synthetic.hidden_regime import DESKS, RegimeParams
 from mtquant.synthetic.registry import SYNTHETIC, Params, planted_params
 
 S = TypeVar("S", bound=Spec)
@@ -18,7 +18,7 @@ def with_objective(spec: PipelineSpec) -> PipelineSpec:
     changes nothing more. Factor markets also switch the limits off and widen the action to what the optimum
     needs, because their optimum is that of an unlimited account; markets with a proportional cost charge it as
     the `flat` profile. On the hidden-regime market the caps are the account's: budgets sum to at most the gross
-    cap, the position limit is the only one that can bind, and specialists hold one unit of their instrument.
+    cap, the position limit is the only one that can bind, and specialists hold one unit of their one instrument.
     Raises `ConfigError` for unknown parameters of the market.
     """
     if spec.data.source not in SYNTHETIC:
@@ -59,7 +59,7 @@ def _account(params: Params) -> dict[str, Any]:
         account |= {"costs": "flat", "transaction_cost": params.transaction_cost}
     if isinstance(params, RegimeParams):
         # Nothing is gained by moving slowly where trading is free.
-        account |= {"target_range": params.objective.action_range, "adjustment_rate": 1.0}
+        account |= {"target_range": params.objective.action_range, "adjustment_rate": 1.0, "instruments": DESKS}
     return account
 
 

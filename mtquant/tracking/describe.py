@@ -8,7 +8,9 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
+from mtquant.evaluation.alarms import alarms
 from mtquant.store.digests import digest_json
+from mtquant.store.journal import JournalLine
 from mtquant.store.runs import RunRecord, read_events
 from mtquant.store.status import RunStatus, UnitStatus
 from mtquant.store.units import Done, Unit
@@ -18,7 +20,7 @@ CREATED, PREPARED = "created", "prepared"
 DESCRIBED_TAG = "mtquant.described"
 LINES_TAG, UNIT_TAG, RUN_TAG, KIND_TAG = "mtquant.lines", "mtquant.unit_key", "mtquant.run", "mtquant.kind"
 SAMPLES_TAG, ATTEMPT_TAG, UNITS_TAG = "mtquant.samples", "mtquant.attempt", "mtquant.units"
-STAGE_TAG, NOTE_TAG = "mtquant.stage", "mlflow.note.content"
+STAGE_TAG, NOTE_TAG, ALARMS_TAG = "mtquant.stage", "mlflow.note.content", "mtquant.alarms"
 EXPERIMENT_TAGS = {
     # Without it MLflow's pages take the experiment for one of language models.
     "mlflow.experimentKind": "custom_model_development",
@@ -160,6 +162,12 @@ def _row(unit: UnitStatus, planned: Sequence[str], run_ids: Mapping[str, str]) -
     state, reason = planned
     run_id = run_ids.get(unit.name, "")
     return [unit.name, unit.state, state, reason, unit.step, unit.total_steps, unit.attempts, run_id]
+
+
+def alarms_tag(lines: Sequence[JournalLine]) -> dict[str, str]:
+    """Return what the alarms say of a journal, or nothing where none goes off."""
+    found = "; ".join(str(alarm) for alarm in alarms(lines))
+    return {ALARMS_TAG: found[:_TAG]} if found else {}
 
 
 def note(status: RunStatus, table: Mapping[str, Any], experiment_id: str) -> str:

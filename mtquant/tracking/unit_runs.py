@@ -126,7 +126,11 @@ class UnitRuns:
         """Send the settled journal lines that are not there yet."""
         if str(status.attempts) != run.data.tags.get(describe.ATTEMPT_TAG):
             self.sender.tags(run.info.run_id, {describe.ATTEMPT_TAG: str(status.attempts)})
-        lines = [points([line]) for line in settled_lines(unit, status.state == "done")]
+        settled = settled_lines(unit, status.state == "done")
+        found = describe.alarms_tag(settled)
+        if any(run.data.tags.get(name) != text for name, text in found.items()):
+            self.sender.tags(run.info.run_id, found)
+        lines = [points([line]) for line in settled]
         there = int(run.data.tags.get(describe.LINES_TAG, 0))
         return self.sender.follow(run.info.run_id, lines, there, describe.LINES_TAG)
 

@@ -178,10 +178,10 @@ def test_doctor_proves_that_leaks_are_found(cli, monkeypatch):
 
 
 def test_doctor_proves_that_learners_learn(cli, monkeypatch):
-    from mtquant.gates import definitions, trainings
+    from mtquant.gates import definitions, runner
     from tests.gates.test_runner import Trainings, gate
 
-    monkeypatch.setattr(trainings, "train", lambda root, training, seed: Trainings()(training, seed))
+    monkeypatch.setattr(runner, "finish", lambda root, training, seed: Trainings()(training, seed))
     monkeypatch.setattr(definitions, "small_gates", lambda: (gate(),))
     assert cli("doctor", "--learning").code == 0
     monkeypatch.setattr(definitions, "small_gates", lambda: (gate(threshold=2.0),))

@@ -68,6 +68,11 @@ def test_a_flow_without_a_word_is_no_success(tmp_path, body):
         run_flow(tmp_path, body, record)
 
 
+def test_a_stop_before_the_flow_could_report_is_a_stop(tmp_path):
+    with pytest.raises(Preempted, match="mtquant resume"):
+        run_flow(tmp_path, "import time; os.kill(os.getppid(), 15); time.sleep(60)")
+
+
 def test_the_flow_s_own_output_is_kept(tmp_path):
     record = create_run(tmp_path, ["train"], {}, "prefect")
     run_flow(

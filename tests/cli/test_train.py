@@ -52,7 +52,7 @@ def test_training_makes_what_is_missing_and_says_where_the_results_are(finished)
     onnx = unit_of_run(finished.root, record, "export-onnx").outputs
     assert ended.out.splitlines()[-3:-1] == [f"report: {report}", f"onnx: {onnx}"]
     assert report.is_file()
-    assert "not in MLflow yet" in ended.out.splitlines()[-1]
+    assert "not yet in MLflow" in ended.out.splitlines()[-1]
 
 
 def test_training_again_does_nothing_and_says_why(finished):

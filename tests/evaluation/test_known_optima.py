@@ -8,12 +8,12 @@ import pytest
 from mtquant.context import Streams
 from mtquant.evaluation.oracles.execution import HOLDINGS, execute, schedule
 from mtquant.evaluation.oracles.hidden_regime import constant_value, filter_value
-from mtquant.evaluation.oracles.known import DESKS, KNOWN, Size, standard_errors
+from mtquant.evaluation.oracles.known import KNOWN, Size, standard_errors
 from mtquant.evaluation.oracles.noise_free import score_result, share
 from mtquant.evaluation.oracles.policies import WARMUP, build_oracle, offered
 from mtquant.evaluation.oracles.simulated import simulate
 from mtquant.synthetic.almgren_chriss import ExecutionParams, cost_and_variance, objective
-from mtquant.synthetic.hidden_regime import RegimeParams
+from mtquant.synthetic.hidden_regime import DESKS, RegimeParams
 from mtquant.synthetic.registry import build_planted, evaluation_paths
 
 ONE = {"train_histories": 1, "validation_histories": 1, "test_histories": 1}

@@ -12,12 +12,12 @@ from mtquant.evaluation.oracles.books import Moments, book_moments, follow
 from mtquant.evaluation.oracles.budgets import allocation_optimum, best_budgets, constant_budgets, decided_budgets
 from mtquant.evaluation.oracles.noise_free import NoiseFreeScore, score_book, share
 from mtquant.evaluation.oracles.policies import (
-    ORACLES,
     PartialAdjustment,
     build_oracle,
     constant_reference,
     delayed,
     fit_moments,
+    offered,
     phase1,
     phase2_reference,
 )
@@ -50,7 +50,7 @@ def paths() -> Planted:
 
 @pytest.fixture(scope="module")
 def scores(paths: Planted, fitted: Planted) -> dict[str, NoiseFreeScore]:
-    return {name: score(build_oracle(name, paths, fitted), paths) for name in ORACLES}
+    return {name: score(build_oracle(name, paths, fitted), paths) for name in offered(paths)}
 
 
 TABLE = {

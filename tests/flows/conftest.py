@@ -9,7 +9,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import pytest
@@ -45,12 +45,14 @@ class Flows:
     """A store, and flows over it in processes of their own."""
 
     root: Path
+    tracked: bool = field(default=False, kw_only=True)
+    """Whether runs are published. A tracker that refuses at once keeps MLflow's start-up out of the other tests."""
 
     @property
     def environment(self) -> dict[str, str]:
-        """Return the environment of the flow's process: no tracker, this store."""
-        # A tracker that refuses at once keeps MLflow's start-up out of these tests.
-        tracker = {"MLFLOW_TRACKING_URI": "http://127.0.0.1:9", "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "0"}
+        """Return the environment of the flow's process: this store, and a tracker or none."""
+        uri = f"sqlite:///{self.root}/mlflow.db" if self.tracked else "http://127.0.0.1:9"
+        tracker = {"MLFLOW_TRACKING_URI": uri, "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "0"}
         kept = {name: value for name, value in os.environ.items() if not name.startswith("PREFECT_")}
         return kept | tracker | {"MTQUANT_STORE": str(self.root), "PYTHONPATH": str(REPOSITORY)}
 

@@ -157,13 +157,21 @@ def test_cancelling_stops_the_units_and_the_run_continues(server):
         assert (ended["state_type"], server.tasks(flow_run)["phase1-equity"]) == ("CANCELLED", "Stopped")
         wait_for(lambda: not [c for c in server.processes().values() if "--unit" in c], 30)
         assert run_status(server.root, record).state == "stopped"
-    slow.unlink()
+        # The worker's own word comes last.
+        wait_for(lambda: server.flow_run(flow_run)["state_name"] == "Cancelled", 60)
+        slow.unlink()
+        fail = server.root / "fail-phase2-meta"
+        fail.touch()
+        assert server.prefect("flow-run", "retry", flow_run).returncode == 0
+        wait_for(lambda: server.flow_run(flow_run)["state_name"] == "Failed", 300)
+        assert (server.run_of(flow_run), list_runs(server.root)[-1]) == (run, run), "it continues the same run"
+        assert server.tasks(flow_run)["phase2-meta"] == "Failed"
+    fail.unlink()
     command = [sys.executable, "-m", "tests.flows.drive", "--run", run]
     resumed = subprocess.run(command, env=server.environment, capture_output=True, check=False, timeout=300)
     assert resumed.returncode == 0
     attempts = {unit: unit_of_run(server.root, record, unit).attempts() for unit in UNITS}
-    assert attempts == dict.fromkeys(UNITS, 1) | {"phase1-equity": 2}
-    assert server.flow_run(flow_run)["state_type"] == "CANCELLED", "what was told stays"
+    assert attempts == dict.fromkeys(UNITS, 1) | {"phase1-equity": 2, "phase2-meta": 2}
 
 
 def test_the_server_refuses_what_the_form_would(server):

@@ -5,6 +5,7 @@ import sqlite3
 import subprocess
 
 import pytest
+from mlflow import MlflowClient
 
 from flows.embedded import Server
 from mtquant.errors import TrainingError
@@ -70,14 +71,29 @@ def edges(flows, run):
     return found
 
 
+def tracked(flows, run):
+    """Return what MLflow says of the run: its state there, and the store's."""
+    client = MlflowClient(f"sqlite:///{flows.root}/mlflow.db")
+    found = [
+        entry
+        for experiment in client.search_experiments()
+        for entry in client.search_runs([experiment.experiment_id])
+        if entry.info.run_name == run.record.run_id
+    ]
+    assert len(found) == 1
+    return found[0].info.status, found[0].data.tags["mtquant.state"]
+
+
 @pytest.mark.slow
 def test_a_failure_cancels_no_sibling_and_a_later_flow_does_only_what_is_left(flows):
+    flows.tracked = True
     run = flows.prepared()
     (flows.root / "fail-phase1-equity").touch()
     assert flows.execute(run) == 7
     _, tasks = flows.states(run.record.run_id)
     finished = ("dataset-market", "phase1-forex", "phase1-commodities")
     assert tasks == dict.fromkeys(NODES, "Skipped") | dict.fromkeys(finished, "Completed") | {"phase1-equity": "Failed"}
+    assert tracked(flows, run) == ("FAILED", "failed")
     (flows.root / "fail-phase1-equity").unlink()
     again = flows.prepared()
     assert flows.execute(again) == 0
@@ -85,10 +101,12 @@ def test_a_failure_cancels_no_sibling_and_a_later_flow_does_only_what_is_left(fl
     assert flows.states(again.record.run_id) == ("Completed", expected)
     assert flows.attempts(again) == dict.fromkeys(UNITS, 1) | {"phase1-equity": 2}
     assert [entry.policy.run_id for entry in read_assignments(flows.root)] == [again.record.run_id]
+    assert tracked(flows, again) == ("FINISHED", "done")
 
 
 @pytest.mark.slow
 def test_a_stop_reaches_the_units_and_the_next_flow_continues(flows):
+    flows.tracked = True
     run = flows.prepared()
     (flows.root / "slow-phase1-forex").touch()
     flow = subprocess.Popen(flows.command(run), env=flows.environment, stderr=subprocess.DEVNULL)
@@ -100,6 +118,7 @@ def test_a_stop_reaches_the_units_and_the_next_flow_continues(flows):
     wait_for(lambda: not flows.processes(), 30)
     state, tasks = flows.states(run.record.run_id)
     assert (state, tasks["phase1-forex"], "gate" in tasks) == ("Stopped", "Stopped", False)
+    assert tracked(flows, run) == ("KILLED", "stopped")
     (flows.root / "slow-phase1-forex").unlink()
     assert flows.execute(run) == 0
     assert flows.attempts(run)["phase1-forex"] == 2

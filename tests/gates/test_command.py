@@ -19,7 +19,7 @@ def one_gate(monkeypatch):
                 raise error
             return Run(training, seed)
 
-        monkeypatch.setattr(command, "train", train)
+        monkeypatch.setattr(command, "finish", train)
         monkeypatch.setattr(command, "small_gates", lambda: (gate(threshold=threshold),))
 
     return with_threshold
@@ -44,7 +44,7 @@ def test_a_gate_that_is_not_met_ends_with_8_and_still_leaves_results(one_gate, m
     one_gate(0.99)
     assert ended(monkeypatch, tmp_path / "gates.json") == 8
     assert json.loads((tmp_path / "gates.json").read_text())[0]["passed"] is False
-    assert "1 of 1 gates were not met: made" in capsys.readouterr().err
+    assert "Not met: made" in capsys.readouterr().err
 
 
 def test_training_that_fails_leaves_no_results(one_gate, monkeypatch, tmp_path, capsys):

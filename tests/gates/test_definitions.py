@@ -3,7 +3,10 @@
 import pytest
 
 from mtquant.config.load import load_pipeline
+from mtquant.gates.ablation import DEFAULT, VARIANTS, training_of
+from mtquant.gates.broken import BREAKS, broken_gate
 from mtquant.gates.definitions import full_gates, small_gates
+from mtquant.gates.execution import ExecutionTraining
 from mtquant.gates.measures import ReportedShare
 from mtquant.gates.trainings import Training
 from mtquant.synthetic import SYNTHETIC
@@ -33,15 +36,20 @@ def test_a_report_is_read_only_where_one_is_written():
             assert isinstance(gate.training, Training) and gate.training.phase is None
 
 
-def test_full_gates_use_the_budgets_of_the_default_profile():
+@pytest.mark.parametrize("gates", [full_gates(), small_gates()], ids=["full", "small"])
+def test_gates_learn_as_the_default_profile_does(gates):
     default = load_pipeline("default")
-    for gate in full_gates():
-        assert len(gate.seeds) == 3
-        if gate.name.startswith("exec-"):
+    assert default.phase1.timesteps == 500_000
+    assert default.phase3.timesteps == 1_000_000
+    for gate in gates:
+        if isinstance(gate.training, ExecutionTraining):
             assert gate.training.timesteps == 300_000
             continue
         spec = load_pipeline("default", None, gate.training.settings)
-        assert spec.phase1.timesteps == (1_000_000 if gate.name == "p1b-spread" else default.phase1.timesteps)
+        if gate.name.startswith("limits"):
+            assert spec.phase1.timesteps in (250_000, 500_000)
+        else:
+            assert spec.phase1.timesteps == (1_000_000 if gate.name == "p1b-spread" else default.phase1.timesteps)
         assert spec.phase1.ppo == default.phase1.ppo
         # The hidden-regime market has no signals in its prices; its meta learns more slowly, the rest is the default.
         slower = {"learning_rate": 3e-4} if gate.name.startswith("p2-regime") else {}
@@ -50,14 +58,72 @@ def test_full_gates_use_the_budgets_of_the_default_profile():
         assert spec.phase3 == default.phase3
 
 
-def test_gates_on_other_problems_than_the_embedded_market_are_the_same_in_both_sets():
-    small, full = ({gate.name: gate for gate in gates} for gates in (small_gates(), full_gates()))
-    for name, threshold in (
-        ("p1b-spread", 0.88),
-        ("p2-regime-capture", 0.80),
-        ("p2-regime-sharpe", 1.8),
-        ("exec-almgren-chriss", 0.90),
-    ):
-        assert small[name].training == full[name].training
-        assert small[name].threshold == full[name].threshold == threshold
-        assert (small[name].seeds, full[name].seeds) == ((0,), (0, 1, 2))
+def test_the_small_set_is_a_part_of_the_full_one():
+    full = {gate.name: gate for gate in full_gates()}
+    for gate in small_gates():
+        same = full[gate.name]
+        assert (gate.rule, gate.threshold, gate.measure) == (same.rule, same.threshold, same.measure)
+        assert set(gate.seeds) <= set(same.seeds)
+        if not gate.name.startswith("limits"):
+            assert gate.training == same.training
+
+
+MUST = {
+    "p1-gp-easy": 0.92,
+    "p1-gp-easy-lowest": 0.85,
+    "p1-gp-easy-sharpe": 1.5,
+    "p1b-spread": 0.88,
+    "p2-regime-capture": 0.80,
+    "p2-regime-sharpe": 1.8,
+    "p3-netting-over-alone": 1.15,
+    "p3-netting": 0.80,
+    "p3-netting-sharpe": 2.0,
+    "p3-null-gain": 1.03,
+    "p3-null-loss": 0.95,
+    "p3-null-bound": 1.02,
+    "exec-almgren-chriss": 0.90,
+    "no-signal-sharpe": 0.0,
+    "no-signal-utility": -0.05,
+    "limits-ex-ante": 1.0,
+    "limits-kupiec": 0.01,
+    "limits-christoffersen": 0.01,
+    "embedded-p1-forex": 0.90,
+    "embedded-p1-commodities": 0.90,
+    "embedded-p1-equity": 0.90,
+    "embedded-p1-sharpe": 1.5,
+    "embedded-p2-over-equal": 1.25,
+    "embedded-p2-reference": 0.90,
+    "embedded-p2-sharpe": 1.8,
+    "embedded-p3-over-p2": 1.15,
+    "embedded-p3-joint": 0.75,
+    "embedded-p3-sharpe": 2.0,
+    "embedded-p3-over-control": 1.0,
+    "flat-p2-over-equal": 1.02,
+    "flat-p3-over-control": 1.02,
+}
+
+
+def test_thresholds_are_those_that_were_set():
+    found = {gate.name: gate.threshold for gate in full_gates() if not gate.name.startswith("embedded-null")}
+    assert found == MUST
+
+
+@pytest.mark.parametrize("entry", BREAKS, ids=lambda entry: entry.gate)
+def test_what_is_broken_differs_from_what_is_guarded(entry):
+    gate = {gate.name: gate for gate in full_gates()}[entry.gate]
+    made = broken_gate(entry)
+    assert (made.measure, made.rule, made.threshold) == (gate.measure, gate.rule, gate.threshold)
+    if isinstance(gate.training, ExecutionTraining):
+        assert made.training.timesteps == 1
+        return
+    spec, whole = (load_pipeline("default", None, g.training.settings) for g in (made, gate))
+    assert spec != whole
+
+
+@pytest.mark.parametrize("variant", VARIANTS)
+def test_variants_of_the_ablation_resolve_and_differ(variant):
+    spec, default = (load_pipeline("default", None, training_of(name).settings) for name in (variant, DEFAULT))
+    assert (spec.phase3 != default.phase3) == (variant != DEFAULT)
+    assert spec.phase3.timesteps == default.phase3.timesteps == 500_000
+    others = [part.model_dump(exclude={"phase3"}) for part in (spec, default)]
+    assert others[0] == others[1]

@@ -55,11 +55,11 @@ def run(tmp_path_factory):
     return finished(tmp_path_factory.mktemp("store"), ["phase1-forex"])
 
 
-def finished(root, targets):
-    """Return a finished run of the small pipeline, as far as `targets`."""
+def finished(root, targets, **limits):
+    """Return a finished run of the small pipeline, as far as `targets`, with other `limits`."""
     spec = small_spec()
     evaluation = spec.evaluation.model_copy(update={"paired_episodes": 8, "bootstrap_samples": 20})
-    spec = spec.model_copy(update={"evaluation": evaluation})
+    spec = spec.model_copy(update={"evaluation": evaluation, "limits": spec.limits.model_copy(update=limits)})
     prepared = prepare_run(root, record_run(root, spec, ["train"], "direct", targets))
     for unit in prepared.units:
         run_attempt(root, prepared.record.run_id, unit.name, WORK)

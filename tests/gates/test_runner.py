@@ -2,13 +2,15 @@
 
 import json
 import math
+import time
 from dataclasses import dataclass, field, replace
 
 import pytest
 
+from mtquant.errors import TrainingError
 from mtquant.evaluation.statistics import Interval
 from mtquant.gates.__main__ import gates
-from mtquant.gates.definitions import Gate, Rule
+from mtquant.gates.gate import Gate, Rule
 from mtquant.gates.runner import GateResult, run_gates, sentence, table, write_results
 from mtquant.gates.trainings import Training
 
@@ -61,6 +63,11 @@ def judged(made):
         (Rule.MEDIAN, 0.9, (0.95, 0.5, 0.91), True),
         (Rule.MEDIAN, 0.9, (0.99, 0.89, 0.89), False),
         (Rule.MEDIAN, 0.9, (0.9,), True),
+        (Rule.LOWEST, 0.85, (0.85, 0.99), True),
+        (Rule.LOWEST, 0.85, (0.99, 0.84), False),
+        (Rule.LOWEST, 0.85, (0.99, math.nan), False),
+        (Rule.AT_MOST, 1.02, (1.0, 1.5, 1.02), True),
+        (Rule.AT_MOST, 1.02, (1.0, 1.5, 1.03), False),
         (Rule.LOW_ENDS, 1.0, (1.02, 1.5), True),
         (Rule.LOW_ENDS, 1.0, (1.005, 1.5), False),
         (Rule.NOT_ABOVE, 0.0, (0.009, -0.5), True),
@@ -73,7 +80,8 @@ def test_rules(rule, threshold, values, passed):
 
 @pytest.mark.parametrize("rule", list(Rule))
 def test_what_could_not_be_measured_does_not_pass(rule):
-    assert not judged(gate(rule, -10.0, (math.nan,), half=math.nan)).passed
+    for threshold in (-10.0, 10.0):
+        assert not judged(gate(rule, threshold, (math.nan,), half=math.nan)).passed
 
 
 def test_equal_trainings_are_done_once():
@@ -81,6 +89,26 @@ def test_equal_trainings_are_done_once():
     trainings = Trainings()
     run_gates([gate(), gate(name="second"), gate(training=other)], trainings, lambda _: None)
     assert trainings.done == [(t, s) for t in (TRAINING, other) for s in range(3)]
+
+
+def test_trainings_side_by_side_give_what_one_after_the_other_gives():
+    both = [run_gates([gate(), gate(name="second")], Trainings(), lambda _: None, jobs) for jobs in (1, 4)]
+    assert [r.values() for r in both[0]] == [r.values() for r in both[1]]
+
+
+def test_after_a_failure_nothing_more_is_begun():
+    begun = []
+
+    def failing(training, seed):
+        begun.append(seed)
+        if seed == 1:
+            raise TrainingError("failed")
+        time.sleep(0.05)
+        return Run(training, seed)
+
+    with pytest.raises(TrainingError):
+        run_gates([gate(values=(0.9,) * 50)], failing, lambda _: None)
+    assert len(begun) < 10
 
 
 def test_results_are_a_list_with_the_agreed_keys(tmp_path):

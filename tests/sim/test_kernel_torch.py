@@ -80,8 +80,8 @@ def test_rows_do_not_know_of_each_other(slots, reading):
     alone = []
     for row in range(ROWS):
         sim = MarketSim(dataset, spec, rows=1, slots=slots)
-        own = (getattr(begin, name)[row : row + 1] for name in Episode.__dataclass_fields__)
-        sim.reset(np.ones(1, dtype=bool), Episode(*own))
+        given = {name: value for name, value in vars(begin).items() if value is not None}
+        sim.reset(np.ones(1, dtype=bool), Episode(**{name: value[row : row + 1] for name, value in given.items()}))
         alone.append(sim)
     for target in targets:
         whole = arrays(together.step(target)), arrays(together.state)

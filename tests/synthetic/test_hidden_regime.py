@@ -6,10 +6,10 @@ import numpy as np
 import pytest
 
 from mtquant.context import Streams
-from mtquant.synthetic.hidden_regime import RegimeParams, filter_regime, generate, generate_paths
+from mtquant.errors import ConfigError
+from mtquant.synthetic.hidden_regime import DESKS, RegimeParams, filter_regime, generate, generate_paths
 from mtquant.synthetic.observed import by_history
 
-DESKS = ("EURUSD", "XAUUSD", "SPX500")
 SMALL = RegimeParams(train_histories=2, validation_histories=1, test_histories=1, history_bars=400)
 
 
@@ -65,3 +65,8 @@ def test_streams_are_independent_of_other_splits_and_of_the_selection():
     inside, inside_more = (p.splits.test.mask(len(p.market.time)) for p in (base, more))
     assert np.array_equal(base.market.ohlcv[inside][:, [2, 0]], more.market.ohlcv[inside_more])
     assert np.array_equal(base.market.macro[inside], more.market.macro[inside_more])
+
+
+def test_two_instruments_of_a_group_are_refused():
+    with pytest.raises(ConfigError, match="EURUSD, GBPUSD are all of the group forex"):
+        generate(SMALL, Streams(3), ("EURUSD", "GBPUSD"))

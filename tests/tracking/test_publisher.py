@@ -6,6 +6,7 @@ import pytest
 from mlflow.entities import Run
 from mlflow.exceptions import MlflowException
 
+from mtquant.evaluation.alarms import alarms
 from mtquant.store.runs import append_event, create_run, save_run
 from mtquant.store.status import UnitError, write_error
 from mtquant.store.units import Unit
@@ -53,6 +54,19 @@ def test_a_finished_unit_becomes_a_child_with_curves_params_lineage_and_artifact
     assert (data.dataset.name, data.tags[0].value) == ("gp-easy train", "train")
     assert [f.path for f in publisher.client.list_artifacts(run.info.run_id, "forex")] == ["forex/bundle.json"]
     assert publisher.client.get_experiment(run.info.experiment_id).name == "mtquant/smoke"
+
+
+def test_alarms_of_the_learning_curve_are_told_while_it_trains(root, record):
+    unit = begin(root, FOREX, lines=4)
+    checkpoint(unit)
+    publisher = Publisher(root)
+    assert "mtquant.alarms" not in only_child(publisher, record).data.tags
+    for number in (5, 6, 7, 8):
+        unit.journal.append(10 * number, {"reward": 1.0, "approx_kl": 0.5}, 1e9 + number)
+    checkpoint(unit)
+    (alarm,) = alarms(unit.journal.read())
+    assert only_child(publisher, record).data.tags["mtquant.alarms"] == str(alarm)
+    assert "too far" in str(alarm)
 
 
 def test_publishing_again_changes_nothing(root, record):

@@ -80,7 +80,7 @@ class Search:
 
 
 USUAL = Search()
-"""Half a minute of looking, for most environments."""
+"""Seconds of looking, for most environments. With 16 trials two choices made on the test split went unnoticed."""
 
 
 def assert_causal(

@@ -18,7 +18,7 @@ from mtquant.synthetic.almgren_chriss import ExecutionParams, optimum
 from mtquant.synthetic.closed_form import factor_value, joint_factor_value
 from mtquant.synthetic.embedded import EmbeddedParams
 from mtquant.synthetic.factors import FactorParams, SpreadParams
-from mtquant.synthetic.hidden_regime import RegimeParams
+from mtquant.synthetic.hidden_regime import DESKS, RegimeParams
 from mtquant.synthetic.jump_linear import joint as full_information
 from mtquant.synthetic.jump_linear import policy_value
 from mtquant.synthetic.no_trade_band import solve_band
@@ -26,7 +26,6 @@ from mtquant.synthetic.planted import Planted
 from mtquant.synthetic.registry import build_planted, evaluation_paths
 from mtquant.synthetic.sizing import SizingParams, bar_growth, solve_sizing
 
-DESKS = ("EURUSD", "XAUUSD", "SPX500")
 ONE_HISTORY = {"train_histories": 1, "validation_histories": 1, "test_histories": 1}
 
 
