@@ -32,7 +32,8 @@ def load_result(folder: Path, name: str) -> BacktestResult:
     """Return what `save_results` wrote. Raises `StoreError` where it is missing or damaged."""
     path = folder / RESULTS / f"{name}.npz"
     try:
-        with np.load(path, allow_pickle=False) as stored:
+        # numpy leaves a file open that it cannot read
+        with np.load(BytesIO(path.read_bytes()), allow_pickle=False) as stored:
             found: dict[str, Any] = {key: stored[key] for key in stored.files}
         for key in ("name", "bars_per_year"):
             found[key] = found[key].item()
