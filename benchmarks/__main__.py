@@ -2,6 +2,7 @@
 
 import time
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Annotated
 
@@ -30,8 +31,9 @@ BENCHMARKS: dict[str, Callable[[], Section]] = {
     "processes": measure_pass,
     "overhead": measure_overhead,
     "curriculum": measure_curriculum,
+    "curriculum-embedded": partial(measure_curriculum, ("embedded",)),
 }
-LONG = ("curriculum",)
+LONG = ("curriculum", "curriculum-embedded")
 """Not measured unless named."""
 
 

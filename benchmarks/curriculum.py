@@ -4,6 +4,7 @@ import tempfile
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 
@@ -18,7 +19,6 @@ from mtquant.config.agents import PipelineSpec
 from mtquant.config.curriculum import CurriculumSpec
 from mtquant.context import Streams
 from mtquant.envs.games.joint import META
-from mtquant.evaluation.oracles.noise_free import NoiseFreeScore
 from mtquant.evaluation.oracles.policies import joint
 from mtquant.gates.shares import PathSet
 from mtquant.store.units import Unit, UnitHandle, UnitSpec
@@ -32,8 +32,9 @@ REDUCED = (
     "phase1.timesteps=100_000",
     "phase2.timesteps=20_000",
     "phase3.timesteps=150_000",
-    # more bars per row than by default, so that several episodes end in each
+    # Several episodes end in every row: what learns from episodes that ended has something to learn from.
     "phase3.n_envs=64",
+    "environment.episode_length=250",
 )
 MARKETS = {
     "gp-joint": (
@@ -45,6 +46,17 @@ MARKETS = {
     ),
     "embedded": ("data.planted.train_histories=24",),
 }
+
+
+class Trained(NamedTuple):
+    """How a training ended."""
+
+    utility: float
+    """Noise-free, per bar."""
+    level: int = -1
+    """Last level before the real task; -1 without any."""
+    step: int = 0
+    """Steps after which new episodes were the real task."""
 
 
 @contextmanager
@@ -75,10 +87,8 @@ def hierarchy_of(name: str, spec: PipelineSpec, folders: Mapping[str, Path], pha
     return Hierarchy(name, acts, context=phase == 3 and spec.phase3.peers, joint=phase == 3)
 
 
-def trained_under(
-    name: str, setting: Setting, folders: Mapping[str, Path], folder: Path, paths: PathSet
-) -> tuple[NoiseFreeScore, int]:
-    """Train phase 3 under a curriculum; return its score and the step at which the real task began."""
+def trained_under(name: str, setting: Setting, folders: Mapping[str, Path], folder: Path, paths: PathSet) -> Trained:
+    """Train phase 3 under a curriculum."""
     phase3 = setting.spec.phase3.model_copy(update={"curriculum": CURRICULA[name]})
     spec = setting.spec.model_copy(update={"phase3": phase3})
     with unit_named(f"phase3-{name}", folder, spec.seed) as handle:
@@ -86,27 +96,26 @@ def trained_under(
         trainer.train()
         outputs = {agent: handle.outputs / agent for agent in folders}
         score = paths.score(hierarchy_of(name, spec, outputs, 3))
-    last = trainer.curriculum.real_level
-    late = [line.step for line in handle.unit.journal.read() if line.metrics.get("curriculum/level", last) < last]
-    return score, max(late, default=0)
+    real = trainer.curriculum.real_level
+    levels = [(line.step, int(line.metrics.get("curriculum/level", real))) for line in handle.unit.journal.read()]
+    step, level = max(((step, level) for step, level in levels if level < real), default=(0, -1))
+    return Trained(score.utility, level, step)
 
 
-def compare(market: str, seeds: tuple[int, ...], settings: tuple[str, ...]) -> dict[str, list[tuple[float, int]]]:
-    """Return for phase 2, every curriculum and the joint optimum its utility by seed, and when the real task began."""
-    found: dict[str, list[tuple[float, int]]] = {}
+def compare(market: str, seeds: tuple[int, ...], settings: tuple[str, ...]) -> dict[str, list[Trained]]:
+    """Return what phase 2, phase 3 under every curriculum and the joint optimum came to, by seed."""
+    found: dict[str, list[Trained]] = {}
     for seed in seeds:
         setting = Setting.of(*MARKETS[market], *settings, seed=seed)
         paths = fresh_paths(setting, PATHS)
         with tempfile.TemporaryDirectory() as folder:
             folders = pretrained(setting, Path(folder))
             before = paths.score(hierarchy_of("phase 2", setting.spec, folders, 2))
-            found.setdefault("phase 2", []).append((before.utility, 0))
+            found.setdefault("phase 2", []).append(Trained(before.utility))
             for name in CURRICULA:
-                score, began = trained_under(name, setting, folders, Path(folder), paths)
-                found.setdefault(name, []).append((score.utility, began))
-                print(f"{market}, seed {seed}, {name}: {score.utility:.5f}", flush=True)
-        optimum = paths.score(joint(paths.planted))
-        found.setdefault("joint optimum", []).append((optimum.utility, 0))
+                found.setdefault(name, []).append(trained_under(name, setting, folders, Path(folder), paths))
+                print(f"{market}, seed {seed}, {name}: {found[name][-1]}", flush=True)
+        found.setdefault("joint optimum", []).append(Trained(paths.score(joint(paths.planted)).utility))
     return found
 
 
@@ -118,19 +127,21 @@ def measure_curriculum(
     figures: list[Figure] = []
     for market in markets:
         found = compare(market, seeds, settings)
-        real = np.array([utility for utility, _ in found[NONE]])
+        real = np.array([one.utility for one in found[NONE]])
         for name, results in found.items():
-            utility = np.array([u for u, _ in results])
+            utility = np.array([one.utility for one in results])
             gain = utility / real - 1.0
             spread = gain.std(ddof=1) / np.sqrt(len(gain)) if len(gain) > 1 else float("nan")
-            began = int(np.median([step for _, step in results]))
-            rows.append((f"{market}, {name}", float(utility.mean()), f"{gain.mean():+.1%}", f"{spread:.1%}", began))
+            began = int(np.median([one.step for one in results]))
+            level = ", ".join("-" if one.level < 0 else str(one.level) for one in results)
+            cells = (float(utility.mean()), f"{gain.mean():+.1%}", f"{spread:.1%}", level, began)
+            rows.append((f"{market}, {name}", *cells))
             described = {"market": market, "curriculum": name, "seeds": len(seeds), "settings": list(settings)}
             figures.append(Figure("curriculum", tuple(utility.tolist()), "utility per bar", None, described))
     note = (
         f"Expected utility per bar in u0 on {PATHS} fresh paths, mean over {len(seeds)} seeds; all kinds begin from "
         "the same phase 2, see as many bars, and are scored on the real task. Gain over `none`, with the standard "
-        "error over seeds. The last column is the last step before new episodes were the real task."
+        "error over seeds. Then each seed's last level before the real task, and the median step at which it ended."
     )
-    head = ("phase 3 under", "utility", "over none", "error", "real task after")
+    head = ("phase 3 under", "utility", "over none", "error", "level", "until step")
     return Section("Curricula at equal steps", head, tuple(rows), tuple(figures), note)

@@ -1,9 +1,13 @@
 """The gates: which markets are trained on, what is measured there, and what has to come out."""
 
+from collections.abc import Iterator, Mapping
+
+from mtquant.evaluation.targets import FINAL, documented_targets
 from mtquant.gates.allocation import AllocationCapture, AllocationSharpe
+from mtquant.gates.documents import RealisedTarget
 from mtquant.gates.execution import ExcessOverTwap, ExecutionTraining
 from mtquant.gates.gate import Gate, Measure, Rule
-from mtquant.gates.hierarchies import OptimumShare, PhaseRatio, PhaseSharpe
+from mtquant.gates.hierarchies import OptimumShare, Phase, PhaseRatio, PhaseSharpe
 from mtquant.gates.limits import ForecastCoverage, LimitCompliance
 from mtquant.gates.measures import LossShare, RealisedSharpe, ReportedShare, SpecialistShare, SpecialistSharpe
 from mtquant.gates.trainings import Training
@@ -282,7 +286,38 @@ def _embedded(seeds: tuple[int, ...]) -> tuple[Gate, ...]:
     return (
         *(Gate(f"embedded-{n}", claim, training, found, Rule.MEDIAN, limit, seeds) for n, claim, found, limit in rows),
         control,
+        *_documented(training, seeds),
     )
+
+
+PHASES: Mapping[int, tuple[str, Phase]] = {
+    1: ("p1", "phase1"),
+    2: ("p2", "phase2"),
+    3: ("p3", "phase3"),
+    FINAL: ("final", "phase3"),
+}
+TARGETS = {
+    "max_drawdown": "deepest drawdown within 1000 bars, mean over paths",
+    "win_rate": "share of windows of 10 bars that end above zero",
+    "var_compliance": "share of bars whose value at risk before the fact is at most 2 %",
+}
+
+
+def _documented(training: Training, seeds: tuple[int, ...]) -> Iterator[Gate]:
+    """Return the gates of the documents' own targets; those on Sharpe ratios are among the others."""
+    for target in documented_targets():
+        if target.measure not in TARGETS:
+            continue
+        short, phase = PHASES[target.phase]
+        yield Gate(
+            f"embedded-{short}-{target.measure.replace('_', '-')}",
+            f"the documents' target at 10 % annual volatility: {TARGETS[target.measure]}",
+            training,
+            RealisedTarget(phase, target.measure),
+            Rule.AT_MOST if target.comparison == "<" else Rule.MEDIAN,
+            target.threshold,
+            seeds,
+        )
 
 
 def _embedded_flat() -> tuple[Gate, ...]:

@@ -38,7 +38,7 @@ class PhaseRatio:
 
     def __call__(self, run: FinishedRun) -> Interval:
         paths, learned = _scored(run, self.phase)
-        return share(learned, paths.score(_hierarchy(run, self.other)))
+        return share(learned, paths.score(hierarchy_of(run, self.other)))
 
 
 @dataclass(frozen=True)
@@ -53,10 +53,11 @@ class PhaseSharpe:
 
 def _scored(run: FinishedRun, phase: Phase) -> tuple[PathSet, NoiseFreeScore]:
     paths = fresh_paths(run)
-    return paths, paths.score(_hierarchy(run, phase))
+    return paths, paths.score(hierarchy_of(run, phase))
 
 
-def _hierarchy(run: FinishedRun, phase: Phase) -> Hierarchy:
+def hierarchy_of(run: FinishedRun, phase: Phase) -> Hierarchy:
+    """Return the trained agents of a phase. Raises `StoreError` where the run has none."""
     trained = load_trained(run.spec, run.dataset(), {name: run.outputs(name) for name in run.record.units})
     found: Hierarchy | None = getattr(trained, phase)
     if found is None:

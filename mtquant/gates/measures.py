@@ -87,7 +87,7 @@ class LossShare:
         per_path = np.mean([score.episodes / score.bars for score in scores], axis=0)
         spec = run.spec
         optimum = _stand_alone_optimum(_fresh(spec, self.twin), bundle.instruments, spec.environment.warmup_steps)
-        return _two_errors(float(per_path.mean()), _standard_error(per_path), 1.0 / optimum)
+        return two_errors(per_path / optimum)
 
 
 @dataclass(frozen=True)
@@ -127,8 +127,13 @@ def sharpe_over_paths(returns: Float, bars_per_year: float) -> Interval:
     spread = float(returns.std())
     if spread == 0.0:
         return Interval(0.0, 0.0, 0.0)
-    per_path = returns.mean(axis=(0, 1))
-    return _two_errors(float(per_path.mean()), _standard_error(per_path), float(np.sqrt(bars_per_year)) / spread)
+    return two_errors(returns.mean(axis=(0, 1)) * (float(np.sqrt(bars_per_year)) / spread))
+
+
+def two_errors(per_path: Float) -> Interval:
+    """Return the mean of `[N]` figures of independent paths with ends at two standard errors."""
+    value, error = float(per_path.mean()), float(per_path.std(ddof=1) / np.sqrt(len(per_path)))
+    return Interval(value, value - 2.0 * error, value + 2.0 * error)
 
 
 def _fresh(spec: PipelineSpec, market: str) -> Planted:
@@ -162,11 +167,3 @@ def _stand_alone_optimum(planted: Planted, symbols: tuple[str, ...], warmup: int
     columns = [market.symbols.index(symbol) for symbol in symbols]
     scores: list[NoiseFreeScore] = [score_book(book, market, planted.truth, warmup, column) for column in columns]
     return float(np.mean([score.utility for score in scores]))
-
-
-def _standard_error(values: Float) -> float:
-    return float(values.std(ddof=1) / np.sqrt(len(values)))
-
-
-def _two_errors(value: float, error: float, scale: float) -> Interval:
-    return Interval(value * scale, (value - 2.0 * error) * scale, (value + 2.0 * error) * scale)

@@ -5,7 +5,8 @@ import pytest
 from mtquant.config.load import load_pipeline
 from mtquant.gates.ablation import DEFAULT, VARIANTS, training_of
 from mtquant.gates.broken import BREAKS, broken_gate
-from mtquant.gates.definitions import full_gates, small_gates
+from mtquant.gates.definitions import TARGETS, full_gates, small_gates
+from mtquant.gates.documents import VOLATILITY
 from mtquant.gates.execution import ExecutionTraining
 from mtquant.gates.measures import ReportedShare
 from mtquant.gates.trainings import Training
@@ -98,6 +99,17 @@ MUST = {
     "embedded-p3-joint": 0.75,
     "embedded-p3-sharpe": 2.0,
     "embedded-p3-over-control": 1.0,
+    "embedded-p1-max-drawdown": 0.20,
+    "embedded-p2-max-drawdown": 0.18,
+    "embedded-p3-max-drawdown": 0.15,
+    "embedded-final-max-drawdown": 0.15,
+    "embedded-p1-win-rate": 0.55,
+    "embedded-p2-win-rate": 0.60,
+    "embedded-p3-win-rate": 0.65,
+    "embedded-final-win-rate": 0.60,
+    "embedded-p2-var-compliance": 0.95,
+    "embedded-p3-var-compliance": 0.98,
+    "embedded-final-var-compliance": 1.0,
     "flat-p2-over-equal": 1.02,
     "flat-p3-over-control": 1.02,
 }
@@ -127,3 +139,11 @@ def test_variants_of_the_ablation_resolve_and_differ(variant):
     assert spec.phase3.timesteps == default.phase3.timesteps == 500_000
     others = [part.model_dump(exclude={"phase3"}) for part in (spec, default)]
     assert others[0] == others[1]
+
+
+def test_targets_of_the_documents_say_the_horizon_that_is_measured():
+    spec = load_pipeline("default")
+    assert f"within {spec.environment.episode_length} bars" in TARGETS["max_drawdown"]
+    assert f"windows of {spec.evaluation.win_horizon_bars} bars" in TARGETS["win_rate"]
+    assert f"at most {spec.limits.max_portfolio_var:.0%}".replace("%", " %") in TARGETS["var_compliance"]
+    assert f"{VOLATILITY:.0%}".replace("%", " %") == "10 %"
