@@ -133,7 +133,7 @@ class ReportContent:
     """The exact command that reproduces the run."""
     market: MarketNote
     phases: tuple[Assessed, ...]
-    """In order; the last is the result."""
+    """In order; the last is the result where validation chose none."""
     baselines: tuple[Assessed, ...] = ()
     controls: tuple[Assessed, ...] = ()
     """Passes that answer a question, e.g. joint training without peers."""
@@ -145,6 +145,8 @@ class ReportContent:
     """What the learning curves give reason to look at, one sentence each."""
     chosen: Assessed | None = None
     """Of a walk-forward: in every fold the phase that earned its place on validation."""
+    traded: int | None = None
+    """Of one fold: the phase that earned its place on validation."""
     folds: tuple[FoldRow, ...] = ()
     paths: Mapping[str, tuple[float, ...]] = field(default_factory=dict)
     """Of combinatorial cross-validation: Sharpe ratio of every path, by backtest."""
@@ -166,5 +168,12 @@ class ReportContent:
 
     @property
     def result(self) -> Assessed | None:
-        """What the report is about: the phases chosen on validation, else the last phase."""
-        return self.chosen or (self.phases[-1] if self.phases else None)
+        """What the report is about: what validation chose, else the last phase."""
+        if self.chosen is not None or not self.phases:
+            return self.chosen
+        return self.phases[-1 if self.traded is None else self.traded - 1]
+
+    @property
+    def consecutive(self) -> bool:
+        """Whether the passes follow each other in time, as the folds of a walk-forward do."""
+        return bool(self.folds) and not self.paths

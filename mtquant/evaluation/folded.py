@@ -6,6 +6,7 @@ from typing import Any
 import numpy as np
 
 from mtquant.evaluation.attribution import Attribution
+from mtquant.evaluation.content import LearningCurve
 from mtquant.evaluation.stress import CostPoint, Robustness, Stressed, Window, break_even
 
 CELLS = ("by_instrument", "by_year", "by_regime", "by_session")
@@ -75,6 +76,23 @@ def pool_robustness(found: Sequence[Robustness], agent: str) -> Robustness:
     )
     edge = break_even([point.cost_bps for point in sweep], [point.annual_return for point in sweep])
     return Robustness(agent, sweep, edge, stresses, ())
+
+
+def pool_curves(found: Sequence[Sequence[Mapping[str, Any]]]) -> tuple[LearningCurve, ...]:
+    """Return one learning curve per unit, the mean over folds, of `curves` as each fold's `report.json` holds them.
+
+    It goes as far as the shortest; a unit that some fold does not have is left out.
+    """
+    by_unit = [{curve["unit"]: curve for curve in curves} for curves in found]
+    pooled = []
+    for unit, first in by_unit[0].items():
+        same = [curves[unit] for curves in by_unit if unit in curves]
+        length = min(len(curve["step"]) for curve in same)
+        if len(same) < len(found) or any(curve["step"][:length] != first["step"][:length] for curve in same):
+            continue
+        value = np.mean([np.array(curve["value"][:length], dtype=np.float64) for curve in same], axis=0)
+        pooled.append(LearningCurve(unit, first["metric"], np.array(first["step"][:length], dtype=np.int64), value))
+    return tuple(pooled)
 
 
 def _numbers(found: Mapping[str, Any]) -> dict[str, Any]:

@@ -12,6 +12,7 @@ from mtquant import metrics
 from mtquant.evaluation import diagnosis_plots as diagnoses
 from mtquant.evaluation.content import Assessed, ReportContent
 from mtquant.evaluation.drawing import HEIGHT, LIGHT, STYLE, figure_of, legend, png, svg, thinned, time_axis
+from mtquant.evaluation.pooling import strung
 from mtquant.evaluation.result import BacktestResult
 from mtquant.types import Float
 
@@ -27,8 +28,19 @@ def draw(content: ReportContent) -> dict[str, tuple[str, bytes]]:
     return out
 
 
-def _colour(entry: Assessed) -> str:
+def _colour(entry: Assessed, content: ReportContent) -> str:
+    if entry is content.chosen:
+        return LIGHT["ink"]
     return LIGHT.get(f"phase{entry.phase}", LIGHT["other"])
+
+
+def _phases(content: ReportContent) -> list[Assessed]:
+    """Return the phases, and what a walk-forward chose of them."""
+    return [*content.phases, *((content.chosen,) if content.chosen else ())]
+
+
+def _over_time(entry: Assessed, content: ReportContent) -> BacktestResult:
+    return strung(entry.result) if content.consecutive else entry.result
 
 
 def _wealth(result: BacktestResult) -> Float:
@@ -51,15 +63,14 @@ def _equity(content: ReportContent) -> Figure | None:
         return None
     figure, axes = figure_of()
     least, most = 1.0, 1.0
-    for entry in (*content.baselines, *content.phases):
-        x = time_axis(axes, entry.result)
-        is_phase = entry.phase is not None
-        thin, value = thinned(x, _mean(_wealth(entry.result)))
+    for entry, is_phase in (*((b, False) for b in content.baselines), *((p, True) for p in _phases(content))):
+        result = _over_time(entry, content)
+        thin, value = thinned(time_axis(axes, result), _mean(_wealth(result)))
         least, most = min(least, np.nanmin(value)), max(most, np.nanmax(value))
         axes.plot(
             thin,
             value,
-            color=_colour(entry),
+            color=_colour(entry, content),
             label=entry.short if is_phase else None,
             linewidth=1.8 if is_phase else 0.9,
             zorder=3 if is_phase else 2,
@@ -80,11 +91,11 @@ def _drawdown(content: ReportContent) -> Figure | None:
     if not content.phases:
         return None
     figure, axes = figure_of()
-    for entry in content.phases:
-        x = time_axis(axes, entry.result)
-        depth = metrics.drawdown(metrics.wealth(entry.result.returns)).max(axis=1)
-        thin, deep = thinned(x, 100.0 * depth, largest=True)
-        axes.plot(thin, -deep, color=_colour(entry), label=entry.short, linewidth=1.3)
+    for entry in _phases(content):
+        result = _over_time(entry, content)
+        depth = metrics.drawdown(metrics.wealth(result.returns)).max(axis=1)
+        thin, deep = thinned(time_axis(axes, result), 100.0 * depth, largest=True)
+        axes.plot(thin, -deep, color=_colour(entry, content), label=entry.short, linewidth=1.3)
     axes.set_ylabel("drawdown, %")
     axes.set_ylim(top=0.0)
     legend(figure)
@@ -92,16 +103,16 @@ def _drawdown(content: ReportContent) -> Figure | None:
 
 
 def _intervals(content: ReportContent) -> Figure | None:
-    entries = [*content.phases, *content.controls, *content.baselines]
+    entries = [*_phases(content), *content.controls, *content.baselines]
     if not entries:
         return None
     figure, axes = figure_of(0.9 + 0.27 * len(entries))
     for row, entry in enumerate(reversed(entries)):
         found = entry.intervals["sharpe"]
         if np.isfinite(found.value):
-            axes.plot(found.value, row, "o", color=_colour(entry), markersize=5)
+            axes.plot(found.value, row, "o", color=_colour(entry, content), markersize=5)
         if found.known:
-            axes.plot([found.low, found.high], [row, row], color=_colour(entry), linewidth=2)
+            axes.plot([found.low, found.high], [row, row], color=_colour(entry, content), linewidth=2)
     for judged in content.targets:
         names = [e.phase for e in reversed(entries)]
         if judged.target.measure == "sharpe" and judged.target.phase:
@@ -117,12 +128,13 @@ def _intervals(content: ReportContent) -> Figure | None:
 
 
 def _groups(content: ReportContent, values: Callable[[BacktestResult], Float | None], label: str) -> Figure | None:
-    found = [(e, values(e.result)) for e in content.phases]
-    present = [(e, v) for e, v in found if v is not None]
-    if not present:
+    entry = content.result
+    if entry is None:
         return None
-    entry, shares = present[-1]
-    result = entry.result
+    result = _over_time(entry, content)
+    shares = values(result)
+    if shares is None:
+        return None
     count = int(result.alive[:, 0].sum())
     every = max(1, -(-count // 200))
     starts = np.arange(0, count, every)
@@ -161,6 +173,8 @@ def _learning(content: ReportContent) -> Figure | None:
         x, y = thinned(curve.step.astype(np.float64) / 1000.0, curve.value)
         axes.plot(x, y, style, color=colour, label=f"{curve.unit}: {curve.metric}", linewidth=1.3)
     axes.set_xlabel("steps, thousands")
+    metrics_shown = {curve.metric for curve in content.curves}
+    axes.set_ylabel(metrics_shown.pop() if len(metrics_shown) == 1 else "as named above")
     legend(figure, ncols=2)
     return figure
 

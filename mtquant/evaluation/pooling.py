@@ -53,6 +53,23 @@ def some_passes(result: BacktestResult, passes: Sequence[int]) -> BacktestResult
     return replace(result, **chosen)
 
 
+def strung(result: BacktestResult) -> BacktestResult:
+    """Return the passes of `result` one after the other as a single pass, profits reinvested; for figures over time.
+
+    Shares and exposures stay what they were; amounts of money are left as each pass had them.
+    """
+    alive = result.alive.T
+    arrays = {f.name: getattr(result, f.name) for f in fields(result)}
+    joined: dict[str, Any] = {
+        name: np.swapaxes(value, 0, 1)[alive][:, None]
+        for name, value in arrays.items()
+        if isinstance(value, np.ndarray) and name != "equity"
+    }
+    growth = np.cumprod(1.0 + result.returns.T[alive])
+    equity = result.equity[0, 0] * np.concatenate([[1.0], growth])
+    return replace(result, equity=equity[:, None], **joined)
+
+
 def _padded(values: Array, rows: int, name: str) -> Array:
     """Return `values` with `rows` rows: equity stands still, everything else is zero where a pass is over."""
     missing = rows - len(values)

@@ -37,6 +37,14 @@ CAPTIONS = {
     "allocation": "Budgets of the meta-controller, first pass",
     "learning": "Learning curves",
 }
+CONSECUTIVE = {
+    "equity": "Equity net of costs, fold after fold",
+    "drawdown": "Drawdown, fold after fold",
+    "exposure": "Exposure by group, risk units",
+    "allocation": "Budgets of the meta-controller",
+    "learning": "Learning curves, mean over folds",
+}
+"""Captions where the passes follow each other in time."""
 LIGHT_PAGE = {"page": "#f6f7f9", "panel": "#ffffff"}
 DARK_PAGE = {"page": "#14181d", "panel": "#1b2027"}
 FONTS = {
@@ -106,6 +114,11 @@ def report_values(content: ReportContent) -> dict[str, Any]:
         "targets": [{**_json(j), "verdict": str(j.verdict)} for j in content.targets],
         "statements": honest_statements(content),
         "alarms": list(content.alarms),
+        "curves": [
+            {"unit": c.unit, "metric": c.metric, "step": c.step.tolist(), "value": _json(c.value.tolist())}
+            for c in content.curves
+        ],
+        "traded": content.traded,
         "chosen": entries((content.chosen,))[0] if content.chosen else None,
         "folds": _json(content.folds),
         "paths": _json(content.paths),
@@ -150,11 +163,11 @@ def _sections(content: ReportContent, drawings: Mapping[str, str]) -> list[tuple
     allocation = ("allocation_efficiency", "allocation_gain") if known else ()
     everything = tables.everything_table(content)
     return [
+        ("targets", "The documents' targets", tables.target_table(content)),
         ("phases", "The phases, out of sample", tables.cards(content) if content.phases else ""),
         ("optimum", "Share of the optimum", tables.share_table(content) if content.shares else ""),
         ("promotions", "Did each phase earn its place?", tables.promotion_table(content)),
-        ("targets", "The documents' targets", tables.target_table(content)),
-        ("plots", "Plots", _plots(drawings)),
+        ("plots", "Plots", _plots(drawings, CAPTIONS | CONSECUTIVE if content.consecutive else CAPTIONS)),
         ("alarms", "Alarms during training", _items(list(content.alarms))),
         ("folds", "The folds", tables.fold_table(content)),
         ("skill", "Skill or luck", tables.skill_table(content)),
@@ -182,9 +195,9 @@ def _sections(content: ReportContent, drawings: Mapping[str, str]) -> list[tuple
     ]
 
 
-def _plots(drawings: Mapping[str, str]) -> str:
+def _plots(drawings: Mapping[str, str], captions: Mapping[str, str]) -> str:
     figures = "".join(
-        f"<figure><figcaption>{escape(CAPTIONS[name])}</figcaption>{svg}</figure>" for name, svg in drawings.items()
+        f"<figure><figcaption>{escape(captions[name])}</figcaption>{svg}</figure>" for name, svg in drawings.items()
     )
     return f'<div class="plots">{figures}</div>' if figures else ""
 

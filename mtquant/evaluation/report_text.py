@@ -152,6 +152,8 @@ def verdict_lines(content: ReportContent) -> list[Line]:
     lines: list[Line | None] = []
     if content.result is not None:
         lines.append(skill_line(content.result, planted=planted))
+    if content.traded is not None:
+        lines.append(Line(Tone.FACT, f"In this fold validation chose phase {content.traded}; that is what it trades."))
     if content.search is not None:
         lines.append(search_line(content.search))
     specialists = [row for row in content.shares if row.phase == 1]

@@ -91,7 +91,8 @@ def evaluate(spec: PipelineSpec, unit: UnitSpec, folders: dict[str, Path], handl
         search=None if choice else count_trial(spec, unit, handle, assessor, results["phase3"], "phase3-joint"),
         fan=assessor.fan(results[agent.name]),
         superiority=assessor.superiority(results[agent.name], list(baselines.values())),
-        luck=_luck(spec, dataset, setting, phases[trained.hierarchies.index(agent)], measuring),
+        luck=_luck(spec, dataset, setting, next(p for p in phases if p.name == agent.name), measuring),
+        traded=choice.chosen if choice else None,
         seed=spec.seed,
         notes=_notes(spec, dataset, trained),
     )

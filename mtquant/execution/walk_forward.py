@@ -17,7 +17,7 @@ from mtquant.errors import StoreError
 from mtquant.evaluation.assess import Assessor, measured_by_phase
 from mtquant.evaluation.content import Assessed, MarketNote, ReportContent
 from mtquant.evaluation.days import DAYS, write_days
-from mtquant.evaluation.folded import pool_attributions, pool_robustness, read_attribution, read_robustness
+from mtquant.evaluation.folded import pool_attributions, pool_curves, pool_robustness, read_attribution, read_robustness
 from mtquant.evaluation.pooling import FoldRow, path_sharpes, pool, pooled_measuring
 from mtquant.evaluation.report import write_report
 from mtquant.evaluation.result import BacktestResult
@@ -90,6 +90,8 @@ def evaluate_folds(spec: PipelineSpec, unit: UnitSpec, folders: dict[str, Path],
         folds=_rows(folds, passes, (chosen, *phases), assessor),
         paths=_paths(spec, (chosen, *phases), assessor),
         search=count_trial(spec, unit, handle, assessor, results[CHOSEN]),
+        curves=pool_curves([fold.report["curves"] for fold in folds]),
+        alarms=tuple(f"fold {fold.number}, {alarm}" for fold in folds for alarm in fold.report["alarms"]),
         fan=assessor.fan(results[CHOSEN]),
         **_diagnoses(folds, passes),
         superiority=assessor.superiority(results[CHOSEN], list(baselines.values())),

@@ -14,7 +14,7 @@ from mtquant.evaluation.luck import Luck
 from mtquant.evaluation.overfitting import Overfitting
 from mtquant.evaluation.plots import draw
 from mtquant.evaluation.pooling import FoldRow
-from mtquant.evaluation.report import TRIALS, report_values, write_failed, write_report
+from mtquant.evaluation.report import TRIALS, render, report_values, write_failed, write_report
 from mtquant.evaluation.report_text import luck_line, search_line, verdict_lines
 from mtquant.evaluation.skill import judge_skill
 from mtquant.evaluation.statistics import Interval
@@ -76,8 +76,32 @@ def test_every_diagnosis_has_its_place(whole, tmp_path):
     found = json.loads((tmp_path / "report.json").read_bytes())
     assert found["attribution"]["by_player"]["forex"] == pytest.approx(0.02)
     assert found["luck"]["percentile"] == 0.91
+    assert [c["unit"] for c in found["curves"]] == [c.unit for c in whole.curves]
+    assert found["curves"][0]["value"] == pytest.approx(whole.curves[0].value.tolist())
     assert found["folds"][0]["chosen"] == 3
     assert found["chosen"]["skill"]["trials"] == 1
+
+
+def test_a_walk_forward_is_drawn_fold_after_fold(whole):
+    """Paths are of combinations, whose tests overlap; without them the passes follow each other."""
+    walk = replace(whole, paths={})
+    assert walk.consecutive and not whole.consecutive
+    page = render(walk, {name: drawn[0] for name, drawn in draw(walk).items()})
+    assert "Equity net of costs, fold after fold" in page
+    assert "years since the start" in draw(whole)["equity"][0]
+    assert "years since the start" not in draw(walk)["equity"][0]
+
+
+@pytest.mark.parametrize("phase", [1, 2, 3])
+def test_a_fold_is_about_the_phase_that_validation_chose(phase):
+    content = made_content(3, planted=False)
+    fold = replace(content, traded=phase, luck=Luck(1000, 0.91, 0.0, 0.7))
+    assert fold.result is content.phases[phase - 1]
+    lines = [line.text for line in verdict_lines(fold)]
+    assert lines[0].startswith(f"Phase {phase} has")
+    assert f"validation chose phase {phase}" in lines[1]
+    assert any(line.startswith(f"Phase {phase} beats 91 %") for line in lines)
+    assert report_values(fold)["traded"] == phase
 
 
 def test_how_often_was_tried_is_told_and_kept_apart(whole, tmp_path):

@@ -7,7 +7,7 @@ from dataclasses import asdict
 import pytest
 
 from mtquant.evaluation.attribution import Attribution
-from mtquant.evaluation.folded import pool_attributions, pool_robustness, read_attribution, read_robustness
+from mtquant.evaluation.folded import pool_attributions, pool_curves, pool_robustness, read_attribution, read_robustness
 from mtquant.evaluation.stress import CostPoint, Robustness, Stressed, Window
 
 PLAYERS = ("a", "b")
@@ -53,3 +53,20 @@ def test_they_survive_being_written():
     again = read_robustness(json.loads(json.dumps(found)))
     assert again.sweep == robustness(0.1).sweep and again.windows == robustness(0.1).windows
     assert math.isnan(again.stresses[0].sharpe)
+
+
+def curve(unit, values, first=100):
+    return {"unit": unit, "metric": "reward", "step": [first * (i + 1) for i in range(len(values))], "value": values}
+
+
+def test_learning_curves_are_averaged_where_every_fold_has_them():
+    found = pool_curves(
+        [
+            [curve("phase1-a", [1.0, 2.0, 3.0]), curve("phase2-meta", [1.0]), curve("phase3-joint", [1.0])],
+            [curve("phase1-a", [3.0, 4.0]), curve("phase3-joint", [1.0], first=50)],
+        ]
+    )
+    assert [one.unit for one in found] == ["phase1-a"]
+    assert found[0].metric == "reward"
+    assert found[0].step.tolist() == [100, 200]
+    assert found[0].value.tolist() == [2.0, 3.0]

@@ -9,7 +9,7 @@ import pytest
 from mtquant import metrics
 from mtquant.data.folds import paths_of
 from mtquant.errors import StoreError
-from mtquant.evaluation.pooling import path_sharpes, pool, pooled_measuring, some_passes
+from mtquant.evaluation.pooling import path_sharpes, pool, pooled_measuring, some_passes, strung
 from mtquant.evaluation.saving import load_result, result_names, save_results
 from mtquant.evaluation.series import common_clock
 from tests.evaluation.made import made_measuring, made_result
@@ -40,6 +40,17 @@ def test_passes_of_all_folds_lie_side_by_side():
 def test_what_one_fold_does_not_have_the_pool_has_not():
     found = pool("both", [made_result("a", 1, meta=True), made_result("b", 2)])
     assert found.budgets is None
+
+
+def test_folds_after_each_other_are_one_pass():
+    folds = [made_result("a", 1, bars=120, meta=True, passes=1), made_result("b", 2, bars=200, passes=1, meta=True)]
+    found = strung(pool("both", folds))
+    assert found.alive.shape == (320, 1) and found.alive.all()
+    for field in ("returns", "exposure", "budgets", "time"):
+        expected = np.concatenate([getattr(fold, field)[fold.alive] for fold in folds])
+        np.testing.assert_allclose(getattr(found, field)[:, 0], expected, rtol=1e-9, atol=1e-15)
+    growth = np.prod([fold.equity[-1, 0] / fold.equity[0, 0] for fold in folds])
+    assert found.equity[-1, 0] / found.equity[0, 0] == pytest.approx(growth)
 
 
 def test_settings_of_folds_are_averaged():

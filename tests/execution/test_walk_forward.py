@@ -89,6 +89,8 @@ def test_the_pooled_report_holds_what_the_folds_measured(finished):
     assert [row["fold"] for row in report["folds"]] == [1, 2]
     assert report["folds"][0]["test"] == "2012-09-10 to 2014-01-10"
     assert report["phases"][0]["summary"]["passes"] == 2.0
+    trained = {f"phase1-{group}" for group in set(GROUPS.values())} | {"phase2-meta", "phase3-joint"}
+    assert {curve["unit"] for curve in report["curves"]} == trained
     record = read_days(pooled / DAYS)
     for number in (1, 2):
         own = read_days(units[f"{REPORT}.fold{number}"].outputs / DAYS)
@@ -100,6 +102,7 @@ def test_the_pooled_report_holds_what_the_folds_measured(finished):
         chosen = record.series[f"phase{row['chosen']}"].returns[number - 1]
         np.testing.assert_array_equal(record.series["chosen"].returns[number - 1], chosen)
         measured = json.loads((units[f"{REPORT}.fold{number}"].outputs / "report.json").read_bytes())
+        assert measured["traded"] == row["chosen"]
         for phase in measured["phases"]:
             assert row["sharpe"][phase["name"]] == pytest.approx(phase["summary"]["sharpe"], rel=0.02)
 
