@@ -15,8 +15,9 @@ from flows.execution import EXECUTION, Execution, execution_of
 from flows.signals import raising_early_stops, stopping_without_parent
 from mtquant.context import store_root
 from mtquant.errors import MTQuantError, Preempted
+from mtquant.execution.attempt import is_team_run
 from mtquant.execution.supervisor import COMMAND
-from mtquant.store.runs import append_event
+from mtquant.store.runs import append_event, load_run
 
 LOGGER = logging.getLogger("mtquant.flow")
 
@@ -43,13 +44,16 @@ def main(argv: Sequence[str] | None = None, command: Sequence[str] = COMMAND) ->
 def _run_flow(run: str, workers: int, execution: Execution) -> None:
     server = choose_server()
     # While the server starts: importing Prefect takes seconds, too.
+    from flows.marl import marl
     from flows.pipeline import pipeline
+
+    flow = marl if is_team_run(load_run(execution.supervisor.root, run)) else pipeline
 
     if server is not None:
         server.await_ready()
     EXECUTION.set(execution)
     try:
-        state = pipeline(workers=workers, resume=run, return_state=True)
+        state = flow(workers=workers, resume=run, return_state=True)
     except HTTPError as error:
         if not execution.ended:
             raise

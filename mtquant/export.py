@@ -30,6 +30,8 @@ from mtquant.store.journal import to_json_number
 from mtquant.types import Array
 
 FORMAT = 1
+TIE = 1e-4
+"""Choices whose scores are closer than this are decided by rounding, so they are no test of a graph."""
 OPSET = 18
 MANIFEST = "manifest.json"
 CODE = ("mtquant.agents.network", "mtquant.agents.policy", "mtquant.envs", "mtquant.data", "mtquant.sim")
@@ -109,13 +111,31 @@ def export_models(
     return manifest
 
 
+def export_agents(
+    bundles: Mapping[str, PolicyBundle], observations: Mapping[str, Array], folder: Path, spec: ExportSpec | None = None
+) -> dict[str, Any]:
+    """Write `<agent>.onnx` for every agent of a team, with `manifest.json`, and return it.
+
+    `observations` [n, d] by agent are real ones. Raises `TrainingError` where ONNX and torch differ too much.
+    """
+    limits = spec or ExportSpec()
+    models = {
+        agent: export_bundle(bundle, folder / f"{agent}.onnx", observations[agent], limits)
+        for agent, bundle in bundles.items()
+    }
+    manifest = _origin() | {"models": models, "hierarchies": {}}
+    write_atomic(folder / MANIFEST, (json.dumps(manifest, indent=1, sort_keys=True, allow_nan=False) + "\n").encode())
+    return manifest
+
+
 def export_bundle(bundle: PolicyBundle, path: Path, observations: Array, spec: ExportSpec) -> dict[str, Any]:
     """Write one policy (`observation` [rows, d] to `action` [rows, a]) and return its entry in the manifest.
 
     `observations` [n, d] are real ones. Raises `TrainingError` where ONNX and torch differ too much.
     """
-    seen = np.ascontiguousarray(observations, dtype=np.float32)
     actor = bundle.actor.eval()
+    seen = np.ascontiguousarray(observations, dtype=np.float32)
+    seen = seen[actor.margin(seen) > TIE]
     entry = {
         "agent": bundle.agent,
         "instruments": list(bundle.instruments),
@@ -233,12 +253,7 @@ def _manifest(
     spec: PipelineSpec, dataset: Dataset, models: dict[str, Any], hierarchies: dict[str, Any], units: Mapping[str, str]
 ) -> dict[str, Any]:
     market = dataset.market
-    versions = code_versions(CODE)
-    return {
-        "format": FORMAT,
-        "package": {"name": "mtquant", "version": mtquant.__version__},
-        "code": {"digest": digest_json(versions), "parts": versions},
-        "onnx": {"opset": OPSET, "library": onnx.__version__},
+    return _origin() | {
         "data": {
             "source": spec.data.source if dataset.planted else "bars",
             "fingerprint": market.fingerprint,
@@ -252,4 +267,15 @@ def _manifest(
         "units": dict(units),
         "models": models,
         "hierarchies": hierarchies,
+    }
+
+
+def _origin() -> dict[str, Any]:
+    """Return what every manifest says of the software."""
+    versions = code_versions(CODE)
+    return {
+        "format": FORMAT,
+        "package": {"name": "mtquant", "version": mtquant.__version__},
+        "code": {"digest": digest_json(versions), "parts": versions},
+        "onnx": {"opset": OPSET, "library": onnx.__version__},
     }

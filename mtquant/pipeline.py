@@ -302,9 +302,14 @@ class PlannedUnit:
 
 def plan(spec: PipelineSpec, digests: Mapping[str, str], root: Path) -> list[PlannedUnit]:
     """Return for every unit whether it is reused, continued or run, and why. Changes nothing."""
+    return plan_units(units_of(spec, digests), root)
+
+
+def plan_units(units: Sequence[UnitSpec], root: Path) -> list[PlannedUnit]:
+    """Do what `plan` does for units that are known."""
     require_folder(root)
     stored = stored_units(root)
-    return [_planned(unit, root, stored) for unit in units_of(spec, digests)]
+    return [_planned(unit, root, stored) for unit in units]
 
 
 def _planned(spec: UnitSpec, root: Path, stored: Sequence[Unit]) -> PlannedUnit:

@@ -41,6 +41,7 @@ def trains_more(command: str) -> bool:
     more = {"--data", "--set", "--config", "--split", "--seed"}
     return words[:2] in (
         ["mtquant", "ui"],
+        ["mtquant", "marl"],
         *([["mtquant", name] for name in ("train", "evaluate") if more & set(words)]),
     )
 
@@ -55,15 +56,30 @@ def adapted(command: str) -> list[str]:
     program, arguments = [sys.executable, "-m", "mtquant.cli"], words[1:]
     if words[:2] in (["mtquant", "train"], ["mtquant", "plan"]) and "--profile" not in words:
         arguments += ["--profile", "smoke"]
-    if words[:2] == ["mtquant", "train"] and "--engine" not in words:
+    if words[:2] == ["mtquant", "marl"]:
+        arguments = adapted_teams(arguments)
+    if words[:2] in (["mtquant", "train"], ["mtquant", "marl"]) and "--engine" not in words:
         arguments += ["--engine", "direct"]
     if words[:2] == ["mtquant", "ui"]:
         arguments += ["--mlflow-port", "0", "--prefect-port", "0"]
     return program + arguments
 
 
+def adapted_teams(arguments: list[str]) -> list[str]:
+    """Return the arguments of `marl` with few episodes on few rows."""
+    kept = ["1" if before == "--episodes" else word for before, word in zip(["", *arguments], arguments, strict=False)]
+    for setting in ("training.total_steps=256", "training.n_envs=8", "training.n_steps=16", "evaluation_episodes=2"):
+        kept += ["--set", setting]
+    # the number of episodes would count instead of the steps
+    return [word for before, word in zip(["", *kept], kept, strict=False) if "--episodes" not in (before, word)]
+
+
 def adapted_script(arguments: list[str]) -> list[str]:
     """Return a script's command line with few steps: its own would train for hours."""
+    if "pettingzoo" in arguments[0]:
+        return [sys.executable, *arguments]
+    if arguments[0].startswith("examples/"):
+        return [sys.executable, *arguments, "--steps", "250"]
     if arguments[:2] == ["-m", "mtquant.gates"]:
         return [sys.executable, *arguments, "--plan"]
     small = [

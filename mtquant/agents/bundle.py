@@ -1,6 +1,7 @@
 """`PolicyBundle`: what deploys. Weights without pickle, and everything needed to use them."""
 
 import json
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
@@ -12,7 +13,7 @@ from safetensors.torch import load_file, save
 from stable_baselines3.common.policies import ActorCriticPolicy
 
 from mtquant.agents.policy import Actor, build_policy, policy_arguments
-from mtquant.envs.spaces import ActionMap, Normaliser, ObservationLayout
+from mtquant.envs.spaces import ActionMap, AnyActions, Choice, Choices, Normaliser, ObservationLayout
 from mtquant.errors import StoreError
 from mtquant.store.digests import digest_arrays, digest_json
 from mtquant.store.files import make_folder, write_atomic, write_durable
@@ -27,7 +28,7 @@ class PolicyBundle:
 
     agent: str
     layout: ObservationLayout
-    actions: ActionMap
+    actions: AnyActions
     instruments: tuple[str, ...]
     actor_hidden: tuple[int, ...]
     critic_hidden: tuple[int, ...]
@@ -36,11 +37,13 @@ class PolicyBundle:
     per_instrument: bool
     """Whether the policy acts on one instrument at a time (specialists) or once per row (the meta)."""
     provenance: dict[str, Any] = field(default_factory=dict)
+    identity: tuple[float, ...] = ()
+    """What a policy that several agents share is told behind the observation; `layout` has the observation alone."""
 
     @property
     def actor(self) -> Actor:
         """The deterministic network, normaliser and clipping inside."""
-        return Actor(self.policy)
+        return Actor(self.policy, self.identity)
 
     def act_fn(self) -> "InstrumentActor":
         """Return the `ActFn` of the joint game: `[N, m d]` to `[N, m]`, the same policy per instrument."""
@@ -70,6 +73,7 @@ class PolicyBundle:
             "per_instrument": self.per_instrument,
             "weights_digest": self.digest,
             "provenance": self.provenance,
+            "identity": list(self.identity),
         }
         text = json.dumps(description | {"sha256": digest_json(description)}, indent=1, sort_keys=True)
         write_atomic(folder / DESCRIPTION, text.encode())
@@ -94,8 +98,10 @@ class PolicyBundle:
     @classmethod
     def _built(cls, described: dict[str, Any], tensors: dict[str, torch.Tensor]) -> "PolicyBundle":
         layout = ObservationLayout(tuple((name, width) for name, width in described["layout"]))
-        actions = ActionMap(**described["actions"])
-        width = layout.width
+        actions = _actions(described["actions"])
+        identity = tuple(described["identity"])
+        seen = ObservationLayout((*layout.blocks, ("agent", len(identity))))
+        width = seen.width
         arguments = policy_arguments(
             Normaliser(np.zeros(width, np.float32), np.ones(width, np.float32), described["clip"]),
             actor_hidden=described["actor_hidden"],
@@ -103,7 +109,7 @@ class PolicyBundle:
             log_std_init=0.0,
             weight_decay=0.0,
         )
-        policy = build_policy(layout.space(), actions.space(), 0.0, arguments)
+        policy = build_policy(seen.space(), actions.space(), 0.0, arguments)
         policy.load_state_dict(tensors)
         policy.set_training_mode(False)
         return cls(
@@ -117,7 +123,15 @@ class PolicyBundle:
             policy,
             described["per_instrument"],
             described["provenance"],
+            identity,
         )
+
+
+def _actions(described: Mapping[str, Any]) -> AnyActions:
+    """Return what `dataclasses.asdict` described."""
+    if "names" in described:
+        return Choice(tuple(described["names"]))
+    return Choices(tuple(described["counts"])) if "counts" in described else ActionMap(**described)
 
 
 @dataclass(frozen=True)

@@ -5,7 +5,7 @@ from typing import Any
 
 import numpy as np
 import torch
-from gymnasium.spaces import Box
+from gymnasium.spaces import Box, Discrete, MultiDiscrete, Space
 from stable_baselines3.common.policies import ActorCriticPolicy
 from stable_baselines3.common.torch_layers import BaseFeaturesExtractor
 from torch import Tensor, nn
@@ -51,7 +51,9 @@ def policy_arguments(
     }
 
 
-def build_policy(observation: Box, action: Box, learning_rate: float, arguments: dict[str, Any]) -> ActorCriticPolicy:
+def build_policy(
+    observation: Box, action: Space[Any], learning_rate: float, arguments: dict[str, Any]
+) -> ActorCriticPolicy:
     """Return a fresh policy."""
     return ActorCriticPolicy(observation, action, lambda _: learning_rate, **arguments)
 
@@ -66,21 +68,53 @@ def hold(policy: ActorCriticPolicy, action: float) -> None:
 
 
 class Actor(nn.Module):
-    """What deploys: normaliser, policy network and clipping to the action's bounds; deterministic."""
+    """What deploys: normaliser, policy network and the best action; deterministic.
 
-    def __init__(self, policy: ActorCriticPolicy) -> None:
+    `identity` is what a policy that several agents share is told behind the observation.
+    """
+
+    identity: Tensor
+
+    def __init__(self, policy: ActorCriticPolicy, identity: Sequence[float] = ()) -> None:
         super().__init__()
-        space = policy.action_space
-        assert isinstance(space, Box)
         self.normaliser = policy.features_extractor
         self.body = policy.mlp_extractor.policy_net
         self.head = policy.action_net
-        self.low, self.high = float(space.low.min()), float(space.high.max())
+        self.register_buffer("identity", torch.tensor([list(identity)], dtype=torch.float32), persistent=False)
+        self.identified = len(identity) > 0
+        space = policy.action_space
+        self.counts: list[int] = []
+        if isinstance(space, Box):
+            self.low, self.high = float(space.low.min()), float(space.high.max())
+        elif isinstance(space, Discrete):
+            self.counts = [int(space.n)]
+        elif isinstance(space, MultiDiscrete):
+            self.counts = [int(n) for n in space.nvec]
 
     def forward(self, observation: Tensor) -> Tensor:
-        """Return the clipped mean action `[N, a]` of observations `[N, d]`."""
-        action: Tensor = self.head(self.body(self.normaliser(observation)))
-        return torch.clamp(action, self.low, self.high)
+        """Return `[N, a]` of observations `[N, d]`: the clipped mean, or the indices of the likeliest choices."""
+        said = self._said(observation)
+        if not self.counts:
+            return torch.clamp(said, self.low, self.high)
+        return torch.stack([part.argmax(dim=1) for part in said.split(self.counts, dim=1)], dim=1)
+
+    def _said(self, observation: Tensor) -> Tensor:
+        """Return means, or scores of all choices."""
+        if self.identified:
+            observation = torch.cat([observation, self.identity.expand(observation.shape[0], -1)], dim=1)
+        said: Tensor = self.head(self.body(self.normaliser(observation)))
+        return said
+
+    def margin(self, observation: Array) -> Array:
+        """Return `[N]` by how much the likeliest choices beat the next ones; infinite where nothing is chosen."""
+        with torch.no_grad():
+            said = self._said(torch.from_numpy(np.ascontiguousarray(observation, dtype=np.float32)))
+        out = np.full(len(said), np.inf)
+        for part in said.split(self.counts, dim=1) if self.counts else ():
+            if part.shape[1] > 1:
+                best, next_best = part.topk(2, dim=1).values.numpy().T
+                out = np.minimum(out, best - next_best)
+        return out
 
     def act(self, observation: Array) -> Array:
         """Act on numpy arrays; an `ActFn`."""

@@ -11,6 +11,7 @@ from mtquant.cli import (
     garbage,
     init,
     inspection,
+    marl,
     oracle,
     promote,
     report,
@@ -56,6 +57,7 @@ app.add_typer(settings.config_app, name="config", rich_help_panel=BEGIN)
 app.command(rich_help_panel=BEGIN)(oracle.oracle)
 app.command(rich_help_panel=TRAIN)(train.plan)
 app.command(rich_help_panel=TRAIN)(train.train)
+app.command(rich_help_panel=TRAIN)(marl.marl)
 app.command(rich_help_panel=TRAIN)(stop.stop)
 app.command(rich_help_panel=TRAIN)(train.resume)
 app.command(rich_help_panel=WATCH)(inspection.status)

@@ -13,7 +13,7 @@ from mtquant.cli.train import git_commit, run_recorded
 from mtquant.cli.view import make_view
 from mtquant.context import store_root
 from mtquant.errors import MTQuantError, UsageError
-from mtquant.execution.attempt import read_settings
+from mtquant.execution.attempt import read_pipeline
 from mtquant.execution.preparation import record_run
 from mtquant.pipeline import ONNX, REPORT
 from mtquant.store.runs import append_event, list_runs, load_run
@@ -87,7 +87,7 @@ def _derived(run: str | None, target: str, evaluation: dict[str, object], as_jso
     """Make one unit of a run's graph, as a run of its own where settings change or the run did not have it."""
     root = store_root()
     origin = load_run(root, run)
-    spec = read_settings(origin)
+    spec = read_pipeline(origin)
     if evaluation:
         # Through the spec's own validation, as if it had been written in a file.
         changed = spec.evaluation.model_dump() | evaluation

@@ -70,7 +70,7 @@ def _spec(name: str) -> PipelineSpec:
     """Return the settings of a YAML file, a profile, or a run."""
     from mtquant.config.load import profiles, resolve
     from mtquant.context import store_root
-    from mtquant.execution.attempt import read_settings
+    from mtquant.execution.attempt import read_pipeline
     from mtquant.store.runs import list_runs, load_run
 
     if Path(name).is_file():
@@ -78,5 +78,5 @@ def _spec(name: str) -> PipelineSpec:
     if name in profiles():
         return resolve(name).spec
     if any(run.startswith(name) for run in list_runs(store_root())):
-        return read_settings(load_run(store_root(), name))
+        return read_pipeline(load_run(store_root(), name))
     raise UsageError(f"`{name}` is no file, no profile ({', '.join(profiles())}) and no run in {store_root()}.")

@@ -41,6 +41,9 @@ from mtquant.tracking.location import tracking_uri, without_secrets
 from mtquant.tracking.published import pending_units
 from mtquant.tracking.tensorboard import TensorBoardEvents
 
+TEAMS = {"mappo": "rewards.md", "onnx": "manifest.json"}
+"""Kinds of units of teams, and the file of theirs that people look for."""
+"""Kind of the units that train teams, and the report that each leaves."""
 EngineOption = Annotated[Engine, typer.Option("--engine", "-e", help="Prefect flow, or the units without Prefect.")]
 WorkersOption = Annotated[int | None, typer.Option("--workers", "-w", min=1, help="Units trained side by side.")]
 LogDirOption = Annotated[Path | None, typer.Option("--log-dir", help="Folder for a training.log per phase.")]
@@ -250,6 +253,11 @@ def results_of(root: Path, record: RunRecord) -> dict[str, str]:
     onnx = _output(root, record, ONNX, "")
     if onnx is not None:
         found["onnx"] = str(onnx)
+    for name in record.units:
+        kind, _, mode = name.partition("-")
+        team = _output(root, record, name, TEAMS[kind]) if kind in TEAMS else None
+        if team is not None:
+            found[f"{mode} {kind}" if kind == "onnx" else mode] = str(team.parent if kind == "onnx" else team)
     pending = pending_units(root, record, tracking_uri(root))
     if pending:
         log = run_folder(root, record.run_id) / "tracking.log"

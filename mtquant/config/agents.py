@@ -105,7 +105,7 @@ class EnvironmentSpec(Spec):
 
     instruments: tuple[str, ...] = INSTRUMENTS
     """Symbols to trade; each needs an entry in `config/instruments.yaml`."""
-    episode_length: int = Field(default=1000, ge=10)
+    episode_length: int = Field(default=1000, ge=1)
     """Bars per training episode; shorter where a split is shorter."""
     warmup_steps: int = Field(default=150, ge=0)
     """Bars at the start of a history before the first decision: what the slowest feature needs."""

@@ -52,7 +52,7 @@ def settings(key: str = "") -> tuple[Setting, ...]:
     return inside
 
 
-def differences(ours: PipelineSpec, theirs: PipelineSpec) -> tuple[tuple[str, Any, Any], ...]:
+def differences(ours: BaseModel, theirs: BaseModel) -> tuple[tuple[str, Any, Any], ...]:
     """Return key and both values of every setting in which two specs differ, None where one has no such key."""
     a, b = spread(ours.model_dump(mode="json")), spread(theirs.model_dump(mode="json"))
     return tuple((".".join(path), a.get(path), b.get(path)) for path in {**a, **b} if a.get(path) != b.get(path))

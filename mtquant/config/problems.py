@@ -2,7 +2,7 @@
 
 import difflib
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any, get_args, get_origin
 
 from pydantic import BaseModel, ValidationError
@@ -14,6 +14,7 @@ from mtquant.config.reader import KeyPath, Origin
 from mtquant.errors import ConfigError
 from mtquant.registry import did_you_mean
 
+Spelling = Callable[[KeyPath], Iterable[str]]
 _EXPECTED = {
     "float_type": "a number",
     "int_type": "a whole number",
@@ -28,9 +29,17 @@ _EXPECTED = {
 }
 
 
-def config_error(error: ValidationError, spec: type[BaseModel], origins: Mapping[KeyPath, Origin]) -> ConfigError:
-    """Return one error that lists every problem once, each with the place and the spelling a person used."""
-    lines = [line for detail in error.errors() for line in _lines(detail, spec, origins)]
+def config_error(
+    error: ValidationError,
+    spec: type[BaseModel],
+    origins: Mapping[KeyPath, Origin],
+    spelling: Spelling = documented_keys,
+) -> ConfigError:
+    """Return one error that lists every problem once, each with the place and the spelling a person used.
+
+    `spelling` names the keys that may stand in a block beside the fields of its Spec.
+    """
+    lines = [line for detail in error.errors() for line in _lines(detail, spec, origins, spelling)]
     problems = list(dict.fromkeys(lines))
     if len(problems) == 1:
         return ConfigError(problems[0])
@@ -38,13 +47,15 @@ def config_error(error: ValidationError, spec: type[BaseModel], origins: Mapping
     return ConfigError(f"The configuration has {len(problems)} problems:{listed}")
 
 
-def _lines(detail: ErrorDetails, spec: type[BaseModel], origins: Mapping[KeyPath, Origin]) -> Iterable[str]:
+def _lines(
+    detail: ErrorDetails, spec: type[BaseModel], origins: Mapping[KeyPath, Origin], spelling: Spelling
+) -> Iterable[str]:
     path = tuple(str(part) for part in detail["loc"])
     kind, found = detail["type"], detail["input"]
     if kind == "extra_forbidden":
         # A block of the documents' spelling is left over when some of its keys are unknown.
         refused = [(*path, key) for key in found] if len(path) == 1 and path[0] in BLOCKS else [path]
-        return [_unknown(each, spec, origins) for each in refused]
+        return [_unknown(each, spec, origins, spelling) for each in refused]
     if kind == INCONSISTENT:
         return [_inconsistent(path, detail["ctx"], origins)]
     if kind == "missing" and path[-1].isdigit():
@@ -55,8 +66,8 @@ def _lines(detail: ErrorDetails, spec: type[BaseModel], origins: Mapping[KeyPath
     return [f"{where}: {_expectation(detail)}; {_shown(found)} was found."]
 
 
-def _unknown(path: KeyPath, spec: type[BaseModel], origins: Mapping[KeyPath, Origin]) -> str:
-    known = {*_fields(spec, path[:-1]), *documented_keys(path[:-1])}
+def _unknown(path: KeyPath, spec: type[BaseModel], origins: Mapping[KeyPath, Origin], spelling: Spelling) -> str:
+    known = {*_fields(spec, path[:-1]), *spelling(path[:-1])}
     return f"{_where(path, origins)} is an unknown key.{did_you_mean(path[-1], known)}"
 
 
@@ -104,7 +115,8 @@ def _expectation(detail: ErrorDetails) -> str:
     if kind == "too_long":
         return f"a list of {context['max_length']} entries is expected"
     if kind == "literal_error":
-        return _choice(str(detail["input"]), re.findall(r"'([^']*)'", str(context.get("expected", ""))))
+        expected = str(context.get("expected", ""))
+        return _choice(str(detail["input"]), re.findall(r"'([^']*)'", expected) or [expected])
     return detail["msg"].replace("Input should", "the value should").removesuffix(".")
 
 

@@ -17,6 +17,7 @@ from mtquant.data.indicators import INDICATORS, REGIMES, Indicator
 from mtquant.data.kernels import hold_last, unit_variance_mean
 from mtquant.data.macro import BOUND, raw_macro
 from mtquant.data.market import Market
+from mtquant.data.patterns import PATTERNS
 from mtquant.data.sessions import SESSION_NAMES, session_features
 from mtquant.data.splits import Splits
 from mtquant.data.volatility import Kind, VolatilityScale, fit_scale, history_age, point_volatility, scaled_moves
@@ -27,6 +28,8 @@ from mtquant.types import Bool, Float, Float32
 WARM_UP_BARS = 150
 """Bars at the start of a history that no statistic uses: what the slowest feature needs."""
 LEAST_STD = 1e-6
+KNOWN = INDICATORS | PATTERNS
+"""What `features.indicators` may name."""
 
 
 @dataclass(frozen=True)
@@ -182,7 +185,7 @@ def _feature_table(market: Market, eps: Float, spec: FeatureSpec, shown: Shown) 
         for lag in range(spec.return_lags):
             block[lag:, :, column] = moves[: len(moves) - lag]
             column += 1
-        _fill_indicators(block[:, :, column : column + len(chosen)], market, start, stop, tuple(chosen.values()))
+        fill_indicators(block[:, :, column : column + len(chosen)], market, start, stop, tuple(chosen.values()))
     column = len(spec.return_half_lives) + spec.return_lags + len(chosen)
     if spec.sessions:
         table[:, :, column : column + len(SESSION_NAMES)] = session_features(market.time)[:, None, :]
@@ -192,7 +195,7 @@ def _feature_table(market: Market, eps: Float, spec: FeatureSpec, shown: Shown) 
     return table, tuple(names)
 
 
-def _fill_indicators(
+def fill_indicators(
     block: Float32, market: Market, start: int, stop: int, functions: Sequence[Callable[[Float], Float]]
 ) -> None:
     """Fill `[n, K, I]`: indicators see tradable bars only and hold their value while there is no bar."""
@@ -208,9 +211,9 @@ def _fill_indicators(
 def _chosen(spec: FeatureSpec) -> dict[str, Indicator]:
     """Return the indicators that `spec` names, with the regime features where asked for."""
     for name in spec.indicators:
-        if name not in INDICATORS:
-            raise ConfigError(f"`features.indicators` names `{name}`.{did_you_mean(name, INDICATORS)}")
-    chosen = {name: INDICATORS[name] for name in spec.indicators}
+        if name not in KNOWN:
+            raise ConfigError(f"`features.indicators` names `{name}`.{did_you_mean(name, KNOWN)}")
+    chosen = {name: KNOWN[name] for name in spec.indicators}
     return chosen | REGIMES if spec.regimes else chosen
 
 

@@ -30,7 +30,7 @@ STATE_HALF_LIFE = 250.0
 TREND_BARS = 48
 
 
-def _levels(ohlcv: Float) -> Float:
+def levels_of(ohlcv: Float) -> Float:
     """Return `[T, 4]` prices measured from the first close in units of its size.
 
     TA-Lib compares variances with an absolute threshold; this makes its result independent of the price scale.
@@ -42,13 +42,13 @@ def _levels(ohlcv: Float) -> Float:
     return out
 
 
-def _neutral(values: Float) -> Float:
+def neutral(values: Float) -> Float:
     """Replace what is not yet known by 0 and bound the rest."""
     out: Float = np.clip(np.nan_to_num(values, nan=0.0, posinf=BOUND, neginf=-BOUND), -BOUND, BOUND)
     return out
 
 
-def _volatility(ohlcv: Float, half_life: float) -> Float:
+def volatility_of(ohlcv: Float, half_life: float) -> Float:
     """Return `[T]` the causal standard deviation of one bar's price change, in points; 0 before the first change."""
     out: Float = np.sqrt(exponential_mean(changes(ohlcv[:, CLOSE]) ** 2, half_life))
     return out
@@ -56,33 +56,33 @@ def _volatility(ohlcv: Float, half_life: float) -> Float:
 
 def rsi(ohlcv: Float) -> Float:
     """Return Wilder's relative strength index over 14 bars as (RSI - 50) / 25; neutral for 14 bars (Wilder, 1978)."""
-    close = _levels(ohlcv)[:, CLOSE]
+    close = levels_of(ohlcv)[:, CLOSE]
     value = talib.RSI(close, RSI_BARS)
     moved = np.cumsum(np.abs(changes(close))) > 0
-    return _neutral(np.where(moved, (value - 50.0) / 25.0, 0.0))
+    return neutral(np.where(moved, (value - 50.0) / 25.0, 0.0))
 
 
 def adx(ohlcv: Float) -> Float:
     """Return Wilder's average directional index over 14 bars as (ADX - 25) / 25; neutral for 27 bars (Wilder, 1978)."""
-    level = _levels(ohlcv)
+    level = levels_of(ohlcv)
     high, low, close = (np.ascontiguousarray(level[:, c]) for c in (HIGH, LOW, CLOSE))
-    return _neutral((talib.ADX(high, low, close, ADX_BARS) - 25.0) / 25.0)
+    return neutral((talib.ADX(high, low, close, ADX_BARS) - 25.0) / 25.0)
 
 
 def bollinger(ohlcv: Float) -> Float:
     """Return 2 %b - 1 of 20-bar bands two standard deviations wide; neutral for 19 bars (Bollinger, 2001)."""
-    close = np.ascontiguousarray(_levels(ohlcv)[:, CLOSE])
+    close = np.ascontiguousarray(levels_of(ohlcv)[:, CLOSE])
     upper, middle, _ = talib.BBANDS(close, BOLLINGER_BARS, 2.0, 2.0)
     width = np.nan_to_num(upper - middle)
-    return _neutral(ratio(np.nan_to_num(close - middle), width))
+    return neutral(ratio(np.nan_to_num(close - middle), width))
 
 
 def macd(ohlcv: Float) -> Float:
     """Return the 12-26-9 MACD histogram over the 60-bar volatility; neutral for 33 bars (Appel, 1979)."""
-    close = np.ascontiguousarray(_levels(ohlcv)[:, CLOSE])
+    close = np.ascontiguousarray(levels_of(ohlcv)[:, CLOSE])
     histogram = np.nan_to_num(talib.MACD(close, *MACD_BARS)[2])
     volatility = np.sqrt(exponential_mean(changes(close) ** 2, LONG_HALF_LIFE))
-    return _neutral(ratio(histogram, volatility))
+    return neutral(ratio(histogram, volatility))
 
 
 def close_location(ohlcv: Float) -> Float:
@@ -102,13 +102,13 @@ def volume(ohlcv: Float) -> Float:
     # Rounding leaves a variance of about 1e-14 on constant volume: below 1e-6 there is nothing to score.
     score[1:] = ratio(amount[1:] - mean[:-1], np.where(past_std > 1e-6, past_std, 0.0))
     score[:VOLUME_WARM_UP] = 0.0
-    return _neutral(np.where(ohlcv[:, VOLUME] > 0, score, 0.0))
+    return neutral(np.where(ohlcv[:, VOLUME] > 0, score, 0.0))
 
 
 def volatility_ratio(ohlcv: Float) -> Float:
     """Return the log of short over long volatility (half-lives 10 and 60 bars); neutral until the price moves."""
-    short, long = _volatility(ohlcv, SHORT_HALF_LIFE), _volatility(ohlcv, LONG_HALF_LIFE)
-    return _neutral(np.log(np.maximum(ratio(short, long, otherwise=1.0), 1e-4)))
+    short, long = volatility_of(ohlcv, SHORT_HALF_LIFE), volatility_of(ohlcv, LONG_HALF_LIFE)
+    return neutral(np.log(np.maximum(ratio(short, long, otherwise=1.0), 1e-4)))
 
 
 def drawdown(ohlcv: Float) -> Float:
@@ -117,13 +117,13 @@ def drawdown(ohlcv: Float) -> Float:
     highest = np.maximum.accumulate(close)
     if len(close) > DRAWDOWN_BARS:
         highest[DRAWDOWN_BARS:] = talib.MAX(close, DRAWDOWN_BARS)[DRAWDOWN_BARS:]
-    scale = _volatility(ohlcv, LONG_HALF_LIFE) * np.sqrt(LONG_HALF_LIFE)
-    return _neutral(ratio(close - highest, scale))
+    scale = volatility_of(ohlcv, LONG_HALF_LIFE) * np.sqrt(LONG_HALF_LIFE)
+    return neutral(ratio(close - highest, scale))
 
 
 def volatility_state(ohlcv: Float) -> Float:
     """Return whether volatility is high (1) or low (-1) against its own history (half-life 250 bars), smoothly."""
-    present, usual = _volatility(ohlcv, SHORT_HALF_LIFE), _volatility(ohlcv, STATE_HALF_LIFE)
+    present, usual = volatility_of(ohlcv, SHORT_HALF_LIFE), volatility_of(ohlcv, STATE_HALF_LIFE)
     return np.tanh(2.0 * np.log(np.maximum(ratio(present, usual, otherwise=1.0), 1e-4)))
 
 

@@ -35,6 +35,19 @@ def unit_variance_mean(values: Float, half_life: float) -> Float:
     return exponential_sum(gain * values, half_life)
 
 
+def weighted_mean(values: Float, weights: Float) -> Float:
+    """Return the mean of the last bars along axis 0, `weights[i]` being that of the value i bars ago.
+
+    Over the bars there are; summed lag by lag, so that a value does not depend on how many bars follow.
+    """
+    total, weight = np.zeros(len(values)), np.zeros(len(values))
+    for lag, share in enumerate(weights[: len(values)].tolist()):
+        total[lag:] += share * values[: len(values) - lag]
+        weight[lag:] += share
+    out: Float = total / weight
+    return out
+
+
 def changes(close: Float) -> Float:
     """Return the price change of each bar along axis 0; the first bar of a history has none and gets 0."""
     out: Float = np.diff(close, axis=0, prepend=close[:1])

@@ -2,15 +2,16 @@
 
 from collections.abc import Mapping
 from functools import partial
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, Protocol
 
 import numpy as np
 
 from mtquant.data.splits import Split
 from mtquant.envs.conditions import LOOKBACK, market_conditions
-from mtquant.envs.game import MarketGame, Table
+from mtquant.envs.game import PARTS, MarketGame, Table
 from mtquant.envs.observation_noise import ObservationNoise
 from mtquant.envs.scenario import REAL_TASK, EpisodeSchedule, ScenarioSource
+from mtquant.envs.spaces import Actions, ObservationLayout
 from mtquant.sim.kernel import StepResult
 from mtquant.sim.simulator import Episode, MarketSim
 from mtquant.types import ActFn, Array, Bool, Float, Int
@@ -25,6 +26,66 @@ class Outcome(NamedTuple):
     """[N] the episode ended with this bar."""
     terminated: Bool
     """[N] it ended because the account was ruined; otherwise it was cut (truncated)."""
+
+
+class Rules(Protocol):
+    """What a view has to know of a game."""
+
+    @property
+    def name(self) -> str:
+        """Name with version."""
+
+    @property
+    def agents(self) -> tuple[str, ...]:
+        """Speaking order."""
+
+    def layout(self, agent: str) -> ObservationLayout:
+        """Return what `agent` sees."""
+
+    def actions(self, agent: str) -> Actions:
+        """Return what `agent` may choose."""
+
+
+class Engine(Protocol):
+    """N rows of one game, as every view plays it. `GameEngine` is the one over bars."""
+
+    rows: int
+    rng: np.random.Generator
+    curriculum: ScenarioSource | None
+
+    @property
+    def game(self) -> Rules:
+        """The rules."""
+
+    def begin(self, *, stagger: bool) -> None:
+        """Start an episode in every row."""
+
+    def restart(self, rows: Bool) -> None:
+        """Start new episodes in `rows` [N]."""
+
+    def observe(self, agent: str) -> Array:
+        """Return `[N, d]`."""
+
+    def say(self, agent: str, action: Array) -> None:
+        """Take the action `[N, a]` of `agent`."""
+
+    def advance(self) -> Outcome:
+        """Play the bar."""
+
+    def play(self, actions: Mapping[str, Array]) -> Outcome:
+        """Say `actions` in speaking order and advance."""
+
+    def state(self) -> Array:
+        """Return `[N, s]` what a centralised critic sees."""
+
+    def parts(self) -> dict[str, Float]:
+        """Return `[N]` each part of the last reward by name, where the game keeps them."""
+
+    def state_dict(self) -> tuple[dict[str, Array], dict[str, Any]]:
+        """Return arrays and JSON values that `load_state_dict` continues from exactly."""
+
+    def load_state_dict(self, arrays: Mapping[str, Array], values: Mapping[str, Any]) -> None:
+        """Continue from `state_dict`."""
 
 
 class GameEngine:
@@ -91,12 +152,18 @@ class GameEngine:
         seen = self.game.observe(agent, self.table)
         return self.noise.add(agent, seen, np.asarray(self.sim.state.t)) if self.noise.active else seen
 
+    def state(self) -> Array:
+        """Return `[N, s]` what a centralised critic sees; float32."""
+        return self.game.state(self.table)
+
+    def parts(self) -> dict[str, Float]:
+        """Return `[N]` each part of the last reward by name; empty where the game keeps none."""
+        kept = self.table.memory.get(PARTS)
+        return {} if kept is None else dict(zip(self.game.parts, kept.T, strict=True))
+
     def say(self, agent: str, action: Array) -> None:
-        """Take the action `[N, a]` of `agent`, clipped to its bounds. NaN is an error."""
-        bounds = self.game.actions(agent)
-        if not np.isfinite(action).all():
-            raise FloatingPointError(f"Agent `{agent}` chose an action that is not finite.")
-        self.table.said[agent] = np.clip(np.asarray(action, dtype=np.float64), bounds.low, bounds.high)
+        """Take the action `[N, a]` of `agent`: clipped to its bounds, or an index; anything else is an error."""
+        self.table.said[agent] = self.game.actions(agent).take(agent, action)
 
     def advance(self) -> Outcome:
         """Play the bar with what was said; agents that stayed silent keep to what they last decided."""

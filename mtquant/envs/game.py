@@ -7,10 +7,13 @@ import numpy as np
 
 from mtquant.config.agents import PipelineSpec
 from mtquant.data.dataset import Dataset
-from mtquant.envs.spaces import ActionMap, ObservationLayout
+from mtquant.envs.spaces import Actions, ObservationLayout
 from mtquant.sim.kernel import StepResult
 from mtquant.sim.simulator import MarketSim
 from mtquant.types import Array, Bool, Float, Int
+
+PARTS = "parts"
+"""Name of the memory that holds the parts of the last reward, `[N, P]`."""
 
 
 @dataclass
@@ -37,6 +40,8 @@ class MarketGame(ABC):
     decision_bars = 1
     """Episodes have a multiple of this many bars."""
     name = "game_v0"
+    parts: tuple[str, ...] = ()
+    """Names of the parts of the reward that the game keeps in its memory `parts`."""
 
     def __init__(self, dataset: Dataset, spec: PipelineSpec) -> None:
         self.dataset = dataset
@@ -78,6 +83,10 @@ class MarketGame(ABC):
         """Return `[B, q]` the price moves of the bar, which no action changes."""
         raise KeyError(agent)
 
+    def state(self, table: Table) -> Array:
+        """Return `[N, s]` what a centralised critic sees: by default the observations, one behind the other."""
+        return np.concatenate([self.observe(agent, table) for agent in self.agents], axis=1, dtype=np.float32)
+
     def market_scale(self, agent: str) -> Float:
         """Return `[d]` the standard deviation of what `agent` sees of the market; 0: not noisy, not of the market."""
         return np.zeros(self.layout(agent).width)
@@ -87,7 +96,7 @@ class MarketGame(ABC):
         """Return what `agent` sees."""
 
     @abstractmethod
-    def actions(self, agent: str) -> ActionMap:
+    def actions(self, agent: str) -> Actions:
         """Return what `agent` may choose."""
 
     @abstractmethod

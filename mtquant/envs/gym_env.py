@@ -5,6 +5,7 @@ from typing import Any
 
 import gymnasium
 import numpy as np
+from gymnasium.spaces import Box, Discrete
 
 from mtquant.data.splits import Split
 from mtquant.envs.engine import GameEngine
@@ -13,7 +14,7 @@ from mtquant.errors import UsageError
 from mtquant.types import ActFn, Array
 
 
-class MarketGymEnv(gymnasium.Env[Array, Array]):
+class MarketGymEnv(gymnasium.Env[Array, Any]):
     """One row as seen by `agent`, the other agents being frozen policies.
 
     One step plays `bars` bars with the agent's word held and the rewards summed, as in `VecMarketEnv`.
@@ -30,7 +31,7 @@ class MarketGymEnv(gymnasium.Env[Array, Array]):
             raise UsageError(f"Agents {missing} of {game.name} need a policy.")
         self.metadata = {"render_modes": []}
         self.observation_space = game.layout(agent).space()
-        self.action_space = game.actions(agent).space()
+        self.action_space: Box | Discrete = game.actions(agent).space()
         self.engine = GameEngine(game, split, 1, self.np_random)
         self._running = False
 

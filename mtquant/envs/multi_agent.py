@@ -1,20 +1,24 @@
 """`MultiAgentVecEnv`: the batched view of all agents, for joint training."""
 
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, Generic
 
-from mtquant.envs.engine import GameEngine, Outcome
+from typing_extensions import TypeVar
+
+from mtquant.envs.engine import Engine, GameEngine, Outcome
 from mtquant.types import Array, Bool
 
+E = TypeVar("E", bound=Engine, default=GameEngine)
 
-class MultiAgentVecEnv:
+
+class MultiAgentVecEnv(Generic[E]):
     """N rows of a game, all agents learning.
 
     Within a bar: `observe` and `say` agent by agent in speaking order, then `step`; or `play` with all
     actions at once. Rows whose episode ended show its last observations until `restart`.
     """
 
-    def __init__(self, engine: GameEngine) -> None:
+    def __init__(self, engine: E) -> None:
         self.engine = engine
         self.agents = engine.game.agents
         self.rows = engine.rows
@@ -26,6 +30,10 @@ class MultiAgentVecEnv:
     def observe(self, agent: str) -> Array:
         """Return `[N, d]` what `agent` sees, having heard those who spoke in this bar."""
         return self.engine.observe(agent)
+
+    def state(self) -> Array:
+        """Return `[N, s]` what a centralised critic sees."""
+        return self.engine.state()
 
     def say(self, agent: str, action: Array) -> None:
         """Take the action `[N, a]` of `agent`."""

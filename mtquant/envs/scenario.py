@@ -57,6 +57,21 @@ class ScenarioSource(Protocol):
         """Hear which episodes they became."""
 
 
+@dataclass(frozen=True)
+class RowScenarios:
+    """A source that gives every row a scenario of its own."""
+
+    given: Sequence[Scenario]
+    """One per row."""
+
+    def scenarios(self, rows: Int) -> Sequence[Scenario]:
+        """Return those of `rows`."""
+        return [self.given[row] for row in rows]
+
+    def placed(self, rows: Int, episode: Episode) -> None:
+        """Hear which episodes they became, on which nothing depends."""
+
+
 class EpisodeSchedule:
     """Draws episodes inside the segments of a split; none straddles two histories or splits.
 

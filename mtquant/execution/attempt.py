@@ -6,12 +6,14 @@ import time
 import traceback
 from collections.abc import Callable, Mapping
 from pathlib import Path
+from typing import Any
 
 from pydantic import ValidationError
 
 from mtquant.config.agents import PipelineSpec
+from mtquant.config.marl import UnifiedTrainingConfig
 from mtquant.context import Streams
-from mtquant.errors import CheckpointError, ConfigError, MTQuantError, Preempted, StoreError
+from mtquant.errors import CheckpointError, ConfigError, MTQuantError, Preempted, StoreError, UsageError
 from mtquant.execution.numerics import numeric_environment
 from mtquant.store.chain import ORIGIN
 from mtquant.store.files import refusals_explained
@@ -20,15 +22,20 @@ from mtquant.store.runs import RunRecord, append_event, load_run, unit_of_run
 from mtquant.store.status import UnitError, write_error
 from mtquant.store.units import LOGGER, Done, Unit, UnitHandle, UnitResult, UnitSpec
 
-Work = Callable[[PipelineSpec, UnitSpec, dict[str, Path], UnitHandle], UnitResult]
+Settings = PipelineSpec | UnifiedTrainingConfig
+Work = Callable[[Any, UnitSpec, dict[str, Path], UnitHandle], UnitResult]
+"""From a run's settings, the unit, the outputs that it reads and its handle to what came out."""
+MODE = "training_mode"
+"""Key that only the settings of a run of teams have."""
 HISTORY = "history"
 """Output of a trained unit: the head of the hash chain over every update since step 0."""
 
 
-def read_settings(record: RunRecord) -> PipelineSpec:
+def read_settings(record: RunRecord) -> Settings:
     """Return the resolved settings of a run. Raises `ConfigError` where this version cannot read them."""
+    kind: type[Settings] = UnifiedTrainingConfig if is_team_run(record) else PipelineSpec
     try:
-        return PipelineSpec.model_validate_json(json.dumps(record.config))
+        return kind.model_validate_json(json.dumps(record.config))
     except ValidationError as error:
         first = error.errors()[0]
         where = ".".join(str(part) for part in first["loc"])
@@ -36,6 +43,22 @@ def read_settings(record: RunRecord) -> PipelineSpec:
             f"The settings of the run {record.run_id} do not fit this version: `{where}`: {first['msg']}. "
             "Start a new run with `mtquant train`; units whose inputs are the same are reused."
         ) from error
+
+
+def is_team_run(record: RunRecord) -> bool:
+    """Return whether a run trains teams rather than the pipeline."""
+    return MODE in record.config
+
+
+def read_pipeline(record: RunRecord) -> PipelineSpec:
+    """Return the settings of a run of the pipeline. Raises `UsageError` for a run that trained teams."""
+    settings = read_settings(record)
+    if isinstance(settings, PipelineSpec):
+        return settings
+    raise UsageError(
+        f"The run {record.run_id} trained teams (`{settings.training_mode}`), not the pipeline; what it measured and "
+        "exported is in its units (`mtquant status`)."
+    )
 
 
 def run_attempt(
@@ -101,7 +124,7 @@ def _complete(unit: Unit) -> Done | None:
 def _perform(
     root: Path,
     record: RunRecord,
-    spec: PipelineSpec,
+    spec: Settings,
     unit: Unit,
     attempt: int,
     work: Mapping[str, Work],

@@ -14,12 +14,10 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-from mtquant.config.agents import PipelineSpec
 from mtquant.context import Streams, store_root
 from mtquant.errors import MTQuantError, StoreError
-from mtquant.execution.attempt import Work, outputs_of, read_settings
+from mtquant.execution.attempt import Settings, Work, outputs_of, read_settings
 from mtquant.execution.numerics import numeric_environment
-from mtquant.pipeline import CODE
 from mtquant.store.chain import Link, different_part
 from mtquant.store.checkpoints import Checkpoint
 from mtquant.store.digests import code_versions
@@ -164,10 +162,11 @@ def _copy(unit: Unit, interval: Interval, scratch: Path) -> Unit:
     return copy
 
 
-def _notes(unit: Unit, spec: PipelineSpec, interval: Interval) -> tuple[str, ...]:
+def _notes(unit: Unit, spec: Settings, interval: Interval) -> tuple[str, ...]:
     """Return what is not as it was when the unit was made."""
     before = unit.spec.inputs.get("code", {})
-    changes = explain({"code": before}, {"code": code_versions(CODE[unit.spec.kind])}) if before else ()
+    parts = [name for name in before if name.split(".")[0] == "mtquant"]
+    changes = explain({"code": before}, {"code": code_versions(parts)}) if before else ()
     notes = [f"since it was made: {line}" for line in changes]
     here = numeric_environment(spec.device)
     if interval.begin is not None and interval.begin.environment != here:

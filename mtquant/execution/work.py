@@ -4,6 +4,7 @@ import json
 from pathlib import Path
 
 from mtquant.config.agents import PipelineSpec
+from mtquant.config.marl import UnifiedTrainingConfig
 from mtquant.errors import DataError
 from mtquant.execution.attempt import Work
 from mtquant.execution.numerics import make_torch_deterministic
@@ -137,6 +138,27 @@ def export_run(spec: PipelineSpec, _unit: UnitSpec, upstream: Folders, handle: U
     return UnitResult({"parity_max_difference": float(max(parities)), "models": float(len(outputs))}, outputs)
 
 
+def search_team(spec: UnifiedTrainingConfig, unit: UnitSpec, upstream: Folders, handle: UnitHandle) -> UnitResult:
+    """Train one candidate of a search."""
+    from mtquant.execution import teams
+
+    return teams.search_team(spec, unit, upstream, handle)
+
+
+def train_team(spec: UnifiedTrainingConfig, unit: UnitSpec, upstream: Folders, handle: UnitHandle) -> UnitResult:
+    """Train a team."""
+    from mtquant.execution import teams
+
+    return teams.train_team(spec, unit, upstream, handle)
+
+
+def export_team(spec: UnifiedTrainingConfig, unit: UnitSpec, upstream: Folders, handle: UnitHandle) -> UnitResult:
+    """Write a team's agents as ONNX."""
+    from mtquant.execution import teams
+
+    return teams.export_team(spec, unit, upstream, handle)
+
+
 def specialist_folders(spec: PipelineSpec, upstream: Folders) -> dict[str, Path]:
     """Return the bundle folder of each group's specialist."""
     return {group: upstream[f"phase1-{group}"] / group for group in spec.groups}
@@ -162,4 +184,7 @@ WORK: dict[str, Work] = {
     "single": train_single,
     "evaluate": evaluate_run,
     "export": export_run,
+    "search": search_team,
+    "mappo": train_team,
+    "onnx": export_team,
 }

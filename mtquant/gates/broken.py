@@ -12,6 +12,7 @@ from mtquant.gates.definitions import full_gates
 from mtquant.gates.execution import ExecutionTraining
 from mtquant.gates.gate import Gate
 from mtquant.gates.runner import GateResult, Say, Trainer, run_gates
+from mtquant.gates.teams import TeamTraining
 from mtquant.gates.trainings import Training
 
 FREE_TRADES = "phase1.reward.transaction_cost_weight=0.0"
@@ -38,6 +39,8 @@ BREAKS = (
     Break("p3-netting-over-alone", "specialists do not see their peers", ("phase3.peers=false",)),
     Break("p3-netting", "specialists do not see their peers", ("phase3.peers=false",)),
     Break("exec-almgren-chriss", "the agent learns nothing"),
+    Break("mappo-spread-early", "the team learns nothing"),
+    Break("mappo-spread", "the team learns nothing"),
     Break("limits-ex-ante", "the risk layer is switched off", ("limits.enabled=false",)),
     Break("embedded-p1-forex", "the specialist is not charged for its trades while it learns", (FREE_TRADES,)),
     Break("embedded-p2-over-equal", "the meta-controller learns nothing", ("phase2.timesteps=1",)),
@@ -54,6 +57,8 @@ def broken_gate(entry: Break) -> Gate:
     gate = next(gate for gate in full_gates() if gate.name == entry.gate)
     if isinstance(gate.training, ExecutionTraining):
         return replace(gate, training=replace(gate.training, timesteps=1), seeds=(0,))
+    if isinstance(gate.training, TeamTraining):
+        return replace(gate, training=replace(gate.training, total_steps=1), seeds=(0,))
     changed = {setting.partition("=")[0] for setting in entry.settings}
     kept = (setting for setting in gate.training.settings if setting.partition("=")[0] not in changed)
     settings = (*kept, *entry.settings)

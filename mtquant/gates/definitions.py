@@ -10,6 +10,7 @@ from mtquant.gates.gate import Gate, Measure, Rule
 from mtquant.gates.hierarchies import OptimumShare, Phase, PhaseRatio, PhaseSharpe
 from mtquant.gates.limits import ForecastCoverage, LimitCompliance
 from mtquant.gates.measures import LossShare, RealisedSharpe, ReportedShare, SpecialistShare, SpecialistSharpe
+from mtquant.gates.teams import NormalisedScore, TeamTraining
 from mtquant.gates.trainings import Training
 
 SIGNALS_ALONE = (
@@ -55,6 +56,7 @@ def small_gates() -> tuple[Gate, ...]:
         *_netting((0,)),
         *no_signal_gates(500_000, (0,)),
         *_limits((0,), "phase1.timesteps=250_000"),
+        _team_early((0,)),
         *_embedded((0,)),
     )
 
@@ -69,6 +71,8 @@ def full_gates() -> tuple[Gate, ...]:
         *no_signal_gates(500_000, FIVE),
         *(gate for group in GROUPS for gate in _embedded_null(group, THREE)),
         *_limits(THREE),
+        _team_early(THREE),
+        _team(THREE),
         *_embedded(FIVE),
         *_embedded_flat(),
     )
@@ -221,6 +225,19 @@ def _embedded_null(group: str, seeds: tuple[int, ...]) -> tuple[Gate, Gate]:
             seeds,
         ),
     )
+
+
+def _team_early(seeds: tuple[int, ...]) -> Gate:
+    return _navigation("mappo-spread-early", 200_000, 0.25, seeds)
+
+
+def _team(seeds: tuple[int, ...]) -> Gate:
+    return _navigation("mappo-spread", 2_000_000, 0.50, seeds)
+
+
+def _navigation(name: str, steps: int, threshold: float, seeds: tuple[int, ...]) -> Gate:
+    claim = f"cooperative navigation, {steps:,} steps: between random play (0) and a heuristic that solves it (1)"
+    return Gate(name, claim, TeamTraining(steps), NormalisedScore(), Rule.MEDIAN, threshold, seeds)
 
 
 def _limits(seeds: tuple[int, ...], *settings: str) -> tuple[Gate, ...]:

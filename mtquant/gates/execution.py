@@ -9,12 +9,12 @@ import numpy as np
 
 from mtquant.agents.bundle import PolicyBundle
 from mtquant.agents.training.execution_trainer import EXECUTION_PPO, train_execution
-from mtquant.context import Streams
+from mtquant.agents.training.standing import complete
 from mtquant.envs.games.execution import AGENT
 from mtquant.evaluation.oracles.execution import execute, schedule
 from mtquant.evaluation.statistics import Interval
 from mtquant.store.digests import code_versions, digest_json
-from mtquant.store.units import Unit, UnitHandle, UnitSpec
+from mtquant.store.units import Unit, UnitHandle, UnitResult, UnitSpec
 from mtquant.synthetic.almgren_chriss import ExecutionParams
 
 CODE = (
@@ -83,11 +83,12 @@ def finish_execution(root: Path, training: ExecutionTraining, seed: int) -> Fini
     rollout = ppo.n_envs * ppo.n_steps
     total = -(-training.timesteps // rollout) * rollout
     unit = Unit(root, UnitSpec("execution-order", "execution", "order", inputs, total_steps=total))
-    with unit.lock():
-        if unit.verify() is None:
-            handle = UnitHandle(unit, Streams(seed), unit.begin_attempt(), CHECKPOINT_SECONDS)
-            bundle = train_execution(handle, training.params, training.timesteps, ppo)
-            unit.finish({}, {f"{AGENT}/weights": bundle.digest})
+
+    def work(handle: UnitHandle) -> UnitResult:
+        bundle = train_execution(handle, training.params, training.timesteps, ppo)
+        return UnitResult({}, {f"{AGENT}/weights": bundle.digest})
+
+    complete(unit, seed, CHECKPOINT_SECONDS, work)
     return FinishedExecution(unit)
 
 

@@ -9,10 +9,14 @@ import numpy as np
 
 from mtquant.evaluation.statistics import Interval
 from mtquant.gates.execution import ExecutionTraining
+from mtquant.gates.teams import TeamTraining
 from mtquant.gates.trainings import Training
 
+AnyTraining = Training | ExecutionTraining | TeamTraining
+"""What gates train on."""
+
 Measure = Callable[[Any], Interval]
-"""From what the gate's training left (`FinishedRun` or `FinishedExecution`) to a figure with its interval."""
+"""From what the gate's training left (`FinishedRun`, `FinishedExecution`, ...) to a figure with its interval."""
 
 
 class Rule(StrEnum):
@@ -41,7 +45,7 @@ class Gate:
 
     name: str
     claim: str
-    training: Training | ExecutionTraining
+    training: AnyTraining
     measure: Measure
     rule: Rule
     threshold: float

@@ -14,8 +14,9 @@ from typing import Any, Protocol
 import numpy as np
 
 from mtquant.evaluation.statistics import Interval
-from mtquant.gates.execution import ExecutionTraining, finish_execution
-from mtquant.gates.gate import RULES, Gate
+from mtquant.gates.execution import finish_execution
+from mtquant.gates.gate import RULES, AnyTraining, Gate
+from mtquant.gates.teams import TeamTraining, finish_team
 from mtquant.gates.trainings import Training, train
 from mtquant.store.files import make_folder, write_atomic
 
@@ -32,9 +33,9 @@ class Finished(Protocol):
         """Digest of the settings without the seed."""
 
 
-Trainer = Callable[[Training | ExecutionTraining, int], Finished]
+Trainer = Callable[[AnyTraining, int], Finished]
 Say = Callable[[str], None]
-Needed = tuple[Training | ExecutionTraining, int]
+Needed = tuple[AnyTraining, int]
 """A training with its seed."""
 
 
@@ -85,13 +86,15 @@ class GateResult:
 _IN_THIS_PROCESS = Lock()
 
 
-def finish(root: Path, training: Training | ExecutionTraining, seed: int) -> Finished:
+def finish(root: Path, training: AnyTraining, seed: int) -> Finished:
     """Train with `seed` in the store `root`; what is complete there is reused."""
-    if isinstance(training, ExecutionTraining):
-        # It trains in this process, and torch has one generator.
-        with _IN_THIS_PROCESS:
-            return finish_execution(root, training, seed)
-    return train(root, training, seed)
+    if isinstance(training, Training):
+        return train(root, training, seed)
+    # The others train in this process, and torch has one generator.
+    with _IN_THIS_PROCESS:
+        if isinstance(training, TeamTraining):
+            return finish_team(root, training, seed)
+        return finish_execution(root, training, seed)
 
 
 def run_gates(gates: Sequence[Gate], trainer: Trainer, say: Say, jobs: int = 1) -> list[GateResult]:

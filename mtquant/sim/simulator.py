@@ -1,6 +1,7 @@
 """`MarketSim`: N parallel accounts of k slots over one shared market."""
 
 from dataclasses import dataclass
+from importlib import import_module
 from typing import Any
 
 import numpy as np
@@ -71,6 +72,14 @@ class MarketSim:
         self.bars = build_bars(dataset, spec, xp)
         self.xp = xp
         self.state = _empty_state(rows, slots, xp)
+
+    def __getstate__(self) -> dict[str, Any]:
+        """Return what copies and pickles of this simulator hold: a module travels as its name."""
+        return self.__dict__ | {"xp": self.xp.__name__}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        """Continue from `__getstate__`."""
+        self.__dict__.update(state | {"xp": import_module(state["xp"])})
 
     @property
     def limits(self) -> Limits:

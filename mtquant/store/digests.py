@@ -28,6 +28,7 @@ __all__ = [
     "digest_json",
     "library_versions",
     "source_digest",
+    "syntax_digest",
     "write_atomic",
 ]
 
@@ -98,15 +99,15 @@ def source_digest(root: Path, name: str) -> str:
     base = root.joinpath(*name.split("."))
     module = base.with_suffix(".py")
     files: Iterable[Path] = [module] if module.is_file() else sorted(base.rglob("*.py"))
-    parts = {file.relative_to(root).as_posix(): _syntax(file.read_bytes()) for file in files}
+    parts = {file.relative_to(root).as_posix(): syntax_digest(file.read_bytes()) for file in files}
     if not parts:
         raise StoreError(f"There is no source of `{name}` below {root}; reinstall the package.")
     return digest_json(parts)
 
 
 @cache
-def _syntax(source: bytes) -> str:
-    """Digest the syntax tree of `source` without docstrings."""
+def syntax_digest(source: bytes) -> str:
+    """Return the digest of the syntax tree of `source`; docstrings, comments and layout do not count."""
     tree = ast.parse(source)
     for node in ast.walk(tree):
         if isinstance(node, ast.Module | ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef):

@@ -15,6 +15,7 @@ from mtquant.types import Array
 
 ARRAYS, VALUES = "arrays.safetensors", "values.json"
 _KINDS = "biuf"
+_LENGTH_BYTES = 8
 
 
 @dataclass(frozen=True)
@@ -38,6 +39,22 @@ class Snapshot:
         # An empty safetensors file is valid, so the two files always exist.
         write_durable(folder / ARRAYS, safetensors.numpy.save(packed))
         write_durable(folder / VALUES, json.dumps(self.values, sort_keys=True).encode())
+
+    def packed(self) -> bytes:
+        """Return the same as one message: the length of the JSON (8 bytes, little-endian), the JSON, the arrays.
+
+        Raises `TypeError` for what the format cannot hold.
+        """
+        _require_plain(self.values, "values")
+        text = json.dumps(self.values).encode()
+        arrays = safetensors.numpy.save({name: _packed(name, array) for name, array in self.arrays.items()})
+        return len(text).to_bytes(_LENGTH_BYTES, "little") + text + arrays
+
+    @staticmethod
+    def unpacked(message: bytes) -> "Snapshot":
+        """Undo `packed`."""
+        begin = _LENGTH_BYTES + int.from_bytes(message[:_LENGTH_BYTES], "little")
+        return Snapshot(safetensors.numpy.load(message[begin:]), json.loads(message[_LENGTH_BYTES:begin]))
 
     @staticmethod
     def read(folder: Path) -> "Snapshot":

@@ -6,12 +6,18 @@ makes it a little smaller (`bar_growth`).
 """
 
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 from pydantic import Field
 from scipy.stats import norm
 
 from mtquant.config.spec import Spec
+from mtquant.context import Streams
+from mtquant.data.market import Market
+from mtquant.data.splits import Splits
+from mtquant.synthetic.bars import assemble, bars_from_returns, named_histories, stacked_normal, stacked_uniform
+from mtquant.synthetic.catalogue import CATALOGUE, SYMBOLS
 from mtquant.types import Float, Int
 
 MOVES = (-2, -1, 0, 1, 2)
@@ -118,6 +124,48 @@ class SizingOptimum:
     """[V, L] action at regime and level."""
     value: float
     """Per bar, on average."""
+
+
+class SizedMarket(NamedTuple):
+    """Bars that follow the chain, with the regime that ruled each."""
+
+    market: Market
+    splits: Splits
+    regime: Int
+    """[T] regime of the bar that follows; only evaluation may read it."""
+
+
+def sizing_bars(
+    params: SizingParams,
+    streams: Streams,
+    symbols: tuple[str, ...],
+    counts: tuple[int, int, int],
+    bars: int,
+    correlation: float = 0.0,
+) -> SizedMarket:
+    """Return histories of `bars` daily bars for train, validation and test in which every instrument follows the chain.
+
+    All have the same mean and share one regime; shocks of any two are correlated by `correlation`.
+    """
+    histories = named_histories(counts)
+    draws = stacked_uniform(streams, histories, "regime", (bars + 1, 2))
+    states = len(params.volatility)
+    # who leaves goes to any other regime alike; the first bar's regime is one of all
+    jump = 1 + np.floor(draws[:, :, 1] * (states - 1)).astype(np.int64)
+    jump = np.where(draws[:, :, 0] < params.stay, 0, jump)
+    jump[:, 0] = np.floor(draws[:, 0, 0] * states).astype(np.int64)
+    regime = np.cumsum(jump, axis=1) % states
+    deviation = np.sqrt(params.variance)[regime[:, :-1]]
+    own = stacked_normal(streams, histories, "shocks", (bars, len(SYMBOLS)))
+    shared = stacked_normal(streams, histories, "common", (bars, 1))
+    shock = np.sqrt(1.0 - correlation) * own + np.sqrt(correlation) * shared
+    returns = params.mean / params.bars_per_year + deviation[:, :, None] * shock
+    usual = np.full(len(SYMBOLS), np.sqrt(params.variance.mean()))
+    start = np.array([CATALOGUE[s].start_price for s in SYMBOLS])
+    ohlcv = bars_from_returns(returns / usual, usual, start, streams, histories)
+    clock = ("D1", params.bars_per_year)
+    market, splits = assemble(symbols, ohlcv, np.zeros((*ohlcv.shape[:2], 0)), (), clock, counts)
+    return SizedMarket(market, splits, np.ascontiguousarray(regime[:, 1:].reshape(-1)))
 
 
 def solve_sizing(params: SizingParams, tolerance: float = 1e-14) -> SizingOptimum:

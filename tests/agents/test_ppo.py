@@ -11,7 +11,7 @@ from stable_baselines3.common.buffers import RolloutBuffer
 from stable_baselines3.common.callbacks import BaseCallback
 
 from mtquant.agents.learning.algorithms import build_ppo
-from mtquant.agents.learning.ppo import advantages, normalise, ppo_losses
+from mtquant.agents.learning.ppo import advantages, advantages_of_turns, normalise, ppo_losses, value_terms
 from mtquant.agents.learning.state import seed_everything
 from mtquant.config.phases import PPOSpec
 from mtquant.context import Streams
@@ -61,6 +61,57 @@ def test_advantages_of_several_streams_are_those_of_each(seed):
     )
     for stream, (reward, value, last, *_) in enumerate((first, second)):
         np.testing.assert_array_equal(both[..., stream], advantages(reward, value, last, *ends, 0.9, 0.95))
+
+
+def estimates_of_one_stream(rewards, values, last, ends, gamma, lam):
+    """Return generalised advantage estimates of turns that follow each other, by their definition."""
+    count = len(rewards)
+    out = np.zeros(count)
+    for first in range(count):
+        weight = 1.0
+        for turn in range(first, count):
+            following = 0.0 if ends[turn] else last if turn == count - 1 else values[turn + 1]
+            out[first] += weight * (rewards[turn] + gamma * following - values[turn])
+            weight *= gamma * lam
+            if ends[turn]:
+                break
+    return out
+
+
+@settings(max_examples=60)
+@given(seed=st.integers(0, 10_000), gamma=st.floats(0, 1), lam=st.floats(0, 1), often=st.floats(0.1, 1.0))
+def test_advantages_of_turns_are_those_of_the_turns_alone(seed, gamma, lam, often):
+    """Steps without a turn are left out; what they pay belongs to the turn before."""
+    rng = Streams(seed).rng("turns")
+    reward, value = (rng.standard_normal((STEPS, ROWS)).astype(np.float32) for _ in range(2))
+    last = rng.standard_normal(ROWS).astype(np.float32)
+    ends, turn = rng.random((STEPS, ROWS)) < 0.2, rng.random((STEPS, ROWS)) < often
+    found = advantages_of_turns(reward, value, last, ends, turn, gamma, lam)
+    assert (found[~turn] == 0.0).all()
+    for row in range(ROWS):
+        places = np.flatnonzero(turn[:, row])
+        # a stream that ended without a turn in its last step ended with the turn before
+        paid, over = [], []
+        for place, after in zip(places, [*places[1:], STEPS], strict=len(places) > 0):
+            gap = np.arange(place, after)
+            ended = np.flatnonzero(ends[gap, row])
+            paid.append(reward[gap[: ended[0] + 1] if len(ended) else gap, row].sum())
+            over.append(bool(len(ended)))
+        expected = estimates_of_one_stream(paid, value[places, row], last[row], over, gamma, lam)
+        np.testing.assert_allclose(found[places, row], expected, rtol=1e-4, atol=1e-4)
+
+
+def test_values_pay_for_the_worse_of_two_errors():
+    target, before = torch.tensor([0.0, 0.0, 5.0]), torch.tensor([1.0, 1.0, 1.0])
+    value = torch.tensor([0.9, 0.0, 1.1], requires_grad=True)
+    free = value_terms(value, before, target, None, 10.0)
+    torch.testing.assert_close(free, 0.5 * (value - target) ** 2)
+    clipped = value_terms(value, before, target, 0.2, 10.0)
+    torch.testing.assert_close(clipped, torch.tensor([0.5 * 0.81, 0.5 * 0.64, 0.5 * 3.9**2]))
+    clipped.sum().backward()
+    # the second has moved beyond the clip, towards its target: it is not pulled on
+    assert (value.grad == 0).tolist() == [False, True, False]
+    assert float(value_terms(value, before, target, None, 1.0)[2].detach()) == pytest.approx(3.9 - 0.5)
 
 
 class Silent(BaseCallback):

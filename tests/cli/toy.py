@@ -15,6 +15,7 @@ from mtquant.store.snapshot import Snapshot
 from mtquant.store.units import UnitResult
 
 LINES = 5
+OUTPUTS = {"evaluate": "report.html", "export": "forex.onnx", "mappo": "rewards.md", "onnx": "manifest.json"}
 
 
 def work(spec, unit, upstream, handle):
@@ -32,12 +33,14 @@ def work(spec, unit, upstream, handle):
             raise Preempted(f"Stopped at step {step}; a checkpoint was written.")
         if (store / f"fail-{unit.name}").exists():
             raise TrainingError(f"Training diverged at step {step}.")
-    name = {"evaluate": "report.html", "export": "forex.onnx"}.get(unit.kind, "weights.json")
+    name = OUTPUTS.get(unit.kind, "weights.json")
     (handle.outputs / name).write_text(unit.name)
     return UnitResult({"utility": 0.5}, {name: digest_json([unit.key, sorted(upstream)])})
 
 
-WORK = dict.fromkeys(("dataset", "phase1", "phase2", "phase3", "evaluate", "export"), work)
+PIPELINE = ("dataset", "phase1", "phase2", "phase3", "evaluate", "export")
+TEAMS = ("search", "mappo", "onnx")
+WORK = dict.fromkeys((*PIPELINE, *TEAMS), work)
 
 if __name__ == "__main__":
     sys.exit(main(work=WORK))

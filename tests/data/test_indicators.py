@@ -7,10 +7,21 @@ from hypothesis import strategies as st
 
 from mtquant.context import Streams
 from mtquant.data.indicators import BOUND, INDICATORS, REGIMES
+from mtquant.data.patterns import PATTERNS
 from tests.data.make import walk
 
-ALL = INDICATORS | REGIMES
-NEUTRAL_BARS = {"rsi": 14, "adx": 27, "bollinger": 19, "macd": 33, "volume": 20}
+ALL = INDICATORS | REGIMES | PATTERNS
+NEUTRAL_BARS = {
+    "rsi": 14,
+    "adx": 27,
+    "bollinger": 19,
+    "macd": 33,
+    "volume": 20,
+    "mlmi": 53,
+    "mlmi_spread": 33,
+    "illiquidity": 20,
+    "trend_strength": 14,
+}
 
 
 @st.composite

@@ -24,6 +24,9 @@ EXCEPTIONS = {
         "Observations are not bounded by the environment: the normaliser inside every policy clips them."
     ),
     r"We recommend agents to be named in the format": "Agents carry the names of their groups: `meta`, `forex`.",
+    r"The observation contains negative numbers and is in the shape of a graphical": (
+        "A window of bars x columns is no picture."
+    ),
     r"Agents have different observation space sizes": "The meta-controller sees a portfolio, specialists instruments.",
     r"Observations are different shapes": "The same difference, seen in the arrays.",
     r".*(we|We) recommend (you to use|using) a symmetric and normalized": (

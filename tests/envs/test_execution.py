@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from mtquant.context import Streams
-from mtquant.envs.games.execution import ExecutionEnv, ExecutionGame
+from mtquant.envs.games.execution import ExecutionGame, ExecutionVecEnv
 from mtquant.errors import UsageError
 from mtquant.synthetic.almgren_chriss import ExecutionParams, even_holdings, objective, optimal_holdings, routing
 
@@ -12,11 +12,11 @@ ROWS = 9
 VENUES = ExecutionParams(venue_impact=(0.015, 0.03))
 
 
-def env_of(params: ExecutionParams = VENUES, seed: int = 0) -> ExecutionEnv:
-    return ExecutionEnv(params, ROWS, Streams(seed).rng("prices"))
+def env_of(params: ExecutionParams = VENUES, seed: int = 0) -> ExecutionVecEnv:
+    return ExecutionVecEnv(params, ROWS, Streams(seed).rng("prices"))
 
 
-def play(env: ExecutionEnv, steps: int, seed: int = 0):
+def play(env: ExecutionVecEnv, steps: int, seed: int = 0):
     rng = Streams(seed).rng("actions")
     return [env.step(rng.uniform(-1, 1, (ROWS, env.action_space.shape[0]))) for _ in range(steps)]
 
@@ -24,7 +24,7 @@ def play(env: ExecutionEnv, steps: int, seed: int = 0):
 @pytest.mark.parametrize("holdings", [even_holdings, optimal_holdings])
 @pytest.mark.parametrize("params", [ExecutionParams(), VENUES], ids=["one venue", "two venues"])
 def test_an_episode_is_paid_the_worth_of_its_schedule(params, holdings):
-    env = ExecutionEnv(params, 4000, Streams(1).rng("prices"))
+    env = ExecutionVecEnv(params, 4000, Streams(1).rng("prices"))
     actions = env.game.encode(holdings(params), routing(params))
     env.reset()
     total = np.zeros(4000)

@@ -9,6 +9,7 @@ from mtquant.gates.definitions import TARGETS, full_gates, small_gates
 from mtquant.gates.documents import VOLATILITY
 from mtquant.gates.execution import ExecutionTraining
 from mtquant.gates.measures import ReportedShare
+from mtquant.gates.teams import TeamTraining
 from mtquant.gates.trainings import Training
 from mtquant.synthetic import SYNTHETIC
 
@@ -45,6 +46,9 @@ def test_gates_learn_as_the_default_profile_does(gates):
     for gate in gates:
         if isinstance(gate.training, ExecutionTraining):
             assert gate.training.timesteps == 300_000
+            continue
+        if isinstance(gate.training, TeamTraining):
+            assert gate.training.total_steps == (200_000 if gate.name == "mappo-spread-early" else 2_000_000)
             continue
         spec = load_pipeline("default", None, gate.training.settings)
         if gate.name.startswith("limits"):
@@ -83,6 +87,8 @@ MUST = {
     "p3-null-loss": 0.95,
     "p3-null-bound": 1.02,
     "exec-almgren-chriss": 0.90,
+    "mappo-spread-early": 0.25,
+    "mappo-spread": 0.50,
     "no-signal-sharpe": 0.0,
     "no-signal-utility": -0.05,
     "limits-ex-ante": 1.0,
@@ -127,6 +133,9 @@ def test_what_is_broken_differs_from_what_is_guarded(entry):
     assert (made.measure, made.rule, made.threshold) == (gate.measure, gate.rule, gate.threshold)
     if isinstance(gate.training, ExecutionTraining):
         assert made.training.timesteps == 1
+        return
+    if isinstance(gate.training, TeamTraining):
+        assert made.training.total_steps == 1
         return
     spec, whole = (load_pipeline("default", None, g.training.settings) for g in (made, gate))
     assert spec != whole

@@ -5,7 +5,7 @@ from typing import NamedTuple
 
 import numpy as np
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from mtquant.types import Bool, Float32
 
@@ -52,6 +52,18 @@ def ppo_losses(
     return PolicyLoss(surrogate(log_prob, old_log_prob, advantage, clip_range), -entropy.mean(), kl, share)
 
 
+def value_terms(value: Tensor, old_value: Tensor, target: Tensor, clip_range: float | None, delta: float) -> Tensor:
+    """Return `[B]` Huber losses of values; with `clip_range` the larger of those with and without clipped change.
+
+    Schulman et al. (2017) clip the change of a value as that of a ratio; `delta` is where the loss turns linear.
+    """
+    loss = nn.functional.huber_loss(value, target, reduction="none", delta=delta)
+    if clip_range is None:
+        return loss
+    near = old_value + torch.clamp(value - old_value, -clip_range, clip_range)
+    return torch.max(loss, nn.functional.huber_loss(near, target, reduction="none", delta=delta))
+
+
 def advantages(
     reward: Float32, value: Float32, last_value: Float32, start: Bool, last_done: Bool, gamma: float, lam: float
 ) -> Float32:
@@ -60,16 +72,32 @@ def advantages(
     `start` [S, N] marks the first step of an episode, `last_done` [N] that the step after the rollout
     begins one. Rewards already contain the bootstrap of truncated episodes.
     """
+    ends = np.concatenate([start[1:], last_done[None]]).reshape(*reward.shape[:2], *(1,) * (reward.ndim - 2))
+    return advantages_of_turns(reward, value, last_value, ends, np.ones_like(ends), gamma, lam)
+
+
+def advantages_of_turns(
+    reward: Float32, value: Float32, last_value: Float32, ends: Bool, turn: Bool, gamma: float, lam: float
+) -> Float32:
+    """Return generalised advantage estimates `[S, N, ...]` of streams that do not have a turn in every step.
+
+    `ends` [S, N, ...] marks the last step of a stream, `turn` [S, N, ...] the steps with a sample. Elsewhere the
+    estimate is 0, `value` does not count, and the reward belongs to the turn before, undiscounted: discounting goes
+    by turns. Rewards before the first turn belong to nobody.
+    """
     out = np.zeros_like(reward)
-    last = np.zeros_like(last_value)
-    extra = (1,) * (reward.ndim - 2)
+    last, late = np.zeros_like(last_value), np.zeros_like(last_value)
+    following = last_value
     for step in reversed(range(len(reward))):
-        ends = last_done if step == len(reward) - 1 else start[step + 1]
-        following = last_value if step == len(reward) - 1 else value[step + 1]
-        goes_on = (1.0 - ends.astype(np.float32)).reshape(-1, *extra)
-        delta = reward[step] + gamma * following * goes_on - value[step]
-        last = delta + gamma * lam * goes_on * last
-        out[step] = last
+        goes_on = 1.0 - ends[step].astype(np.float32)
+        late = late * goes_on + reward[step]
+        delta = late + gamma * following * goes_on - value[step]
+        estimate = delta + gamma * lam * goes_on * last
+        here = turn[step]
+        out[step] = np.where(here, estimate, 0.0)
+        last = np.where(here, estimate, last * goes_on)
+        following = np.where(here, value[step], following * goes_on)
+        late = np.where(here, 0.0, late)
     return out
 
 

@@ -6,7 +6,7 @@ from mtquant.agents.learning.state import seed_everything
 from mtquant.agents.training.callbacks import UnitCallback
 from mtquant.agents.training.divergence import divergence_named
 from mtquant.config.agents import PPOSpec
-from mtquant.envs.games.execution import AGENT, ExecutionEnv
+from mtquant.envs.games.execution import AGENT, ExecutionVecEnv
 from mtquant.store.units import UnitHandle
 from mtquant.synthetic.almgren_chriss import ExecutionParams
 
@@ -18,7 +18,7 @@ def train_execution(
     unit: UnitHandle, params: ExecutionParams, timesteps: int, ppo: PPOSpec = EXECUTION_PPO, device: str = "cpu"
 ) -> PolicyBundle:
     """Train an execution agent, write its bundle to `outputs/execution` and return it."""
-    env = ExecutionEnv(params, ppo.n_envs, unit.streams.rng("execution", "prices"))
+    env = ExecutionVecEnv(params, ppo.n_envs, unit.streams.rng("execution", "prices"))
     seed = unit.streams.integer("execution", "learner")
     seed_everything(seed)
     model = build_ppo(env, ppo, timesteps, normaliser=env.game.normaliser(), seed=seed, device=device)

@@ -31,6 +31,8 @@ class Fill(NamedTuple):
     """[N] expected cost: spread, temporary and permanent impact."""
     noise: Float
     """[N] what the price moved on the shares still held, as a cost; zero in the mean."""
+    temporary: Float
+    """[N] the part of the cost that is temporary impact."""
 
 
 class ExecutionGame:
@@ -73,14 +75,27 @@ class ExecutionGame:
         weight = np.exp(ROUTING_SCALE * clipped[:, 1:])
         return share, weight / weight.sum(axis=1, keepdims=True)
 
-    def fill(self, left: Float, share: Float, split: Float, shock: Float) -> Fill:
-        """Sell `share` [N] of `left` [N] over venues by `split` [N, V]; `shock` [N] are standard normal."""
+    def fill(
+        self,
+        left: Float,
+        share: Float,
+        split: Float,
+        shock: Float,
+        impact: Float | None = None,
+        price: Float | float = 0.0,
+    ) -> Fill:
+        """Sell `share` [N] of `left` [N] over venues by `split` [N, V]; `shock` [N] are standard normal.
+
+        `impact` [N, V] replaces the venues' temporary impact, `price` [N, V] is what a share costs at each beside it.
+        """
         params = self.params
         sold = share * left
         after = left - sold
-        temporary = ((split * sold[:, None]) ** 2 @ self.venues) / params.tau
-        cost = params.half_spread * sold + temporary + params.permanent_impact * sold * after
-        return Fill(sold, after, cost, params.volatility * np.sqrt(params.tau) * shock * after)
+        slices = split * sold[:, None]
+        temporary = (slices**2 * (self.venues if impact is None else impact)).sum(axis=1) / params.tau
+        charged = params.half_spread * sold + (slices * price).sum(axis=1)
+        cost = charged + temporary + params.permanent_impact * sold * after
+        return Fill(sold, after, cost, params.volatility * np.sqrt(params.tau) * shock * after, temporary)
 
     def encode(self, holdings: Float, split: Float) -> Float:
         """Return `[N steps, a]` the actions that hold `holdings` [N + 1] and split by `split` [V], all positive."""
@@ -95,7 +110,7 @@ class ExecutionGame:
         return out
 
 
-class ExecutionEnv(BatchEnv):
+class ExecutionVecEnv(BatchEnv):
     """N orders in parallel, each begun again when it is done.
 
     The reward of a step is -(cost + noise + lambda sigma^2 tau left^2) over the value of TWAP, so that an episode of

@@ -210,8 +210,8 @@ class JointTrainingEnv(MarketAECEnv):
     ) -> None:
         game = JointGame(dataset, spec, context=context, joint=True, reward=spec.phase3.reward)
         super().__init__(game, split, seed)
-        self.joint_game = game
+        self.joint_game, self.split = game, split
 
     def batch(self, rows: int, rng: np.random.Generator) -> MultiAgentVecEnv:
         """Return N rows of the same game."""
-        return MultiAgentVecEnv(GameEngine(self.joint_game, self.row.split, rows, rng))
+        return MultiAgentVecEnv(GameEngine(self.joint_game, self.split, rows, rng))

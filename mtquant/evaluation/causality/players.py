@@ -158,10 +158,7 @@ class EnginePlayer(Player):
         """Return joint actions."""
         spaces = {agent: self.engine.game.actions(agent) for agent in self.engine.game.agents}
         rows = self.engine.rows
-        return [
-            {a: rng.uniform(max(s.low, -REACH), min(s.high, REACH), (rows, s.size)) for a, s in spaces.items()}
-            for _ in range(count)
-        ]
+        return [{a: s.sample(rng, rows, REACH) for a, s in spaces.items()} for _ in range(count)]
 
     def begin(self, seed: int) -> list[Seen]:
         """Start an episode in every row."""
@@ -220,8 +217,7 @@ class VecPlayer(Player):
     def draw(self, rng: np.random.Generator, count: int) -> list[Any]:
         """Return actions `[R, a]`."""
         space = self.env.engine.game.actions(self.env.agent)
-        shape = (self.env.num_envs, space.size)
-        return [rng.uniform(max(space.low, -REACH), min(space.high, REACH), shape) for _ in range(count)]
+        return [space.sample(rng, self.env.num_envs, REACH) for _ in range(count)]
 
     def begin(self, seed: int) -> list[Seen]:
         """Start staggered episodes."""
