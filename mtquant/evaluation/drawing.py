@@ -120,7 +120,8 @@ def time_axis(axes: Axes, result: BacktestResult) -> Float:
         return out
     # days since 1970, which is how matplotlib counts dates
     days = result.time[:, 0] / DAY
-    locator = AutoDateLocator(minticks=3, maxticks=6)  # type: ignore[no-untyped-call]
+    # with fewer it knows no interval for three years or three days
+    locator = AutoDateLocator(minticks=3, maxticks=8)  # type: ignore[no-untyped-call]
     axes.xaxis.set_major_locator(locator)
     axes.xaxis.set_major_formatter(ConciseDateFormatter(locator))  # type: ignore[no-untyped-call]
     return np.append(days, days[-1] + (days[-1] - days[-2] if bars > 1 else 0.0))

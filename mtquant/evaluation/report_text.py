@@ -178,6 +178,8 @@ def market_sentence(content: ReportContent) -> str:
     summary = content.result.summary
     passes, years = round(summary["passes"]), written(summary["years"], "years")
     several = f"{passes} independent passes" if passes > 1 else "one pass"
+    if content.consecutive:
+        several = f"{passes} test blocks, one after the other"
     return (
         f"{kind} Split: {market.split}, {market.timeframe} bars, {several}, {years} years in all; "
         f"costs: {market.costs}."

@@ -14,22 +14,16 @@ from mtquant.store.units import UnitHandle, UnitSpec
 
 
 def count_trial(
-    spec: PipelineSpec,
-    unit: UnitSpec,
-    handle: UnitHandle,
-    assessor: Assessor,
-    result: BacktestResult,
-    policy: str | None = None,
+    spec: PipelineSpec, unit: UnitSpec, handle: UnitHandle, assessor: Assessor, result: BacktestResult, policy: str
 ) -> Search:
     """Record `result` as a trial and return what is left of it among all trials on the same bars and split.
 
-    `policy` is the upstream unit whose key says which policy was measured; without it the unit's own key does.
+    `policy` is a digest of what was trained: measured again, by whatever code, it is the same trial.
     """
     days = by_day(result, assessor.clock, assessor.measuring)
-    key = unit.key if policy is None else str(unit.inputs["upstream"][policy])
     index = assessor.clock.days()
     own = Trial(
-        policy=key,
+        policy=policy,
         split=spec.evaluation.split,
         sharpe=judge_skill(days.returns, days.per_year, free=assessor.measuring.risk_free_rate).sharpe,
         passes=np.repeat(np.arange(len(index)), [len(day) for day in index]).tolist(),

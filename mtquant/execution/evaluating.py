@@ -37,6 +37,7 @@ from mtquant.execution.choosing import CHOICE, choose_phase, judge_phases
 from mtquant.execution.counting import count_trial
 from mtquant.execution.robustness import measure_robustness
 from mtquant.execution.share_rows import share_rows
+from mtquant.pipeline import JOINT
 from mtquant.registry import build
 from mtquant.store.files import write_atomic
 from mtquant.store.fold_names import fold_of
@@ -74,6 +75,7 @@ def evaluate(spec: PipelineSpec, unit: UnitSpec, folders: dict[str, Path], handl
     controls = [assessor.assess(results[name], title=TITLES[name]) for name in CONTROLS if name in results]
     shares = share_rows(spec, dataset, trained, handle.streams) if spec.data.source in SYNTHETIC else ()
     promotions, deployed = judge_phases(assessor, phases)
+    policy = str(unit.inputs["upstream"][JOINT])
     content = ReportContent(
         title=f"mtquant: {Path(spec.data.source).name}, {dataset.market.timeframe}",
         run_id=unit.key[:12],
@@ -88,7 +90,7 @@ def evaluate(spec: PipelineSpec, unit: UnitSpec, folders: dict[str, Path], handl
         curves=_curves(folders),
         alarms=_alarms(folders),
         # a fold is a part of a trial, which the report over all folds counts
-        search=None if choice else count_trial(spec, unit, handle, assessor, results["phase3"], "phase3-joint"),
+        search=None if choice else count_trial(spec, unit, handle, assessor, results["phase3"], policy),
         fan=assessor.fan(results[agent.name]),
         superiority=assessor.superiority(results[agent.name], list(baselines.values())),
         luck=_luck(spec, dataset, setting, next(p for p in phases if p.name == agent.name), measuring),

@@ -28,10 +28,12 @@ from mtquant.evaluation.targets import judge
 from mtquant.execution.choosing import CHOICE, Choice, judge_phases, measuring_of
 from mtquant.execution.counting import count_trial
 from mtquant.execution.evaluating import CONTROLS, TITLES, assess_baselines, assess_phases, documented, headline_figures
+from mtquant.pipeline import JOINT
+from mtquant.store.digests import digest_json
 from mtquant.store.files import write_atomic
 from mtquant.store.fold_names import fold_name
 from mtquant.store.promotions import DEPLOYED
-from mtquant.store.units import UnitHandle, UnitResult, UnitSpec
+from mtquant.store.units import UnitHandle, UnitResult, UnitSpec, read_spec
 from mtquant.types import Float
 
 CHOSEN = "chosen"
@@ -46,13 +48,17 @@ class Fold:
     choice: Choice
     report: dict[str, Any]
     """Its `report.json`."""
+    policy: str
+    """Key of the last phase it measured."""
 
     @classmethod
     def read(cls, number: int, folder: Path) -> "Fold":
         """Read a fold. Raises `StoreError` where a file is damaged."""
         try:
             choice = Choice(**json.loads((folder / CHOICE).read_bytes()))
-            return cls(number, folder, choice, json.loads((folder / "report.json").read_bytes()))
+            report = json.loads((folder / "report.json").read_bytes())
+            policy = str(read_spec(folder.parent).inputs["upstream"][JOINT])
+            return cls(number, folder, choice, report, policy)
         except (OSError, ValueError, TypeError) as error:
             raise StoreError(f"The fold in {folder} cannot be read: {error}. Run `mtquant resume`.") from error
 
@@ -89,7 +95,7 @@ def evaluate_folds(spec: PipelineSpec, unit: UnitSpec, folders: dict[str, Path],
         chosen=chosen,
         folds=_rows(folds, passes, (chosen, *phases), assessor),
         paths=_paths(spec, (chosen, *phases), assessor),
-        search=count_trial(spec, unit, handle, assessor, results[CHOSEN]),
+        search=count_trial(spec, unit, handle, assessor, results[CHOSEN], digest_json([fold.policy for fold in folds])),
         curves=pool_curves([fold.report["curves"] for fold in folds]),
         alarms=tuple(f"fold {fold.number}, {alarm}" for fold in folds for alarm in fold.report["alarms"]),
         fan=assessor.fan(results[CHOSEN]),

@@ -15,6 +15,7 @@ from mtquant.execution.preparation import prepare_run, record_run
 from mtquant.execution.sources import open_source
 from mtquant.execution.work import WORK
 from mtquant.pipeline import REPORT
+from mtquant.store.digests import digest_json
 from mtquant.store.trials import TRIALS
 from mtquant.store.units import Unit
 from tests.execution.real import GROUPS, small_spec
@@ -110,7 +111,8 @@ def test_the_pooled_report_holds_what_the_folds_measured(finished):
 def test_a_walk_forward_is_one_trial(finished):
     root, units = finished
     trials = list((root / TRIALS).rglob("*.json"))
-    assert [json.loads(path.read_bytes())["policy"] for path in trials] == [units[REPORT].spec.key]
+    joint = [units[f"phase3-joint.fold{number}"].spec.key for number in (1, 2)]
+    assert [json.loads(path.read_bytes())["policy"] for path in trials] == [digest_json(joint)]
     found = json.loads((units[REPORT].outputs / "trials.json").read_bytes())
     assert found["skill"]["trials"] == found["listed"] == 1
     assert not (units[f"{REPORT}.fold1"].outputs / "trials.json").exists()
