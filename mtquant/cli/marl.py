@@ -14,7 +14,9 @@ from mtquant.cli.view import make_view
 from mtquant.config.marl import TrainingMode, UnifiedTrainingConfig
 from mtquant.config.teams import resolve_teams
 from mtquant.context import store_root
+from mtquant.errors import DataError
 from mtquant.execution.preparation import record_run
+from mtquant.registry import did_you_mean
 from mtquant.store.runs import append_event
 
 Mode = Annotated[TrainingMode, typer.Argument(help="Environment; `mixed` is the four of the market in turn.")]
@@ -60,7 +62,10 @@ def team_settings(
     search: bool = False,
     seed: int | None = None,
 ) -> UnifiedTrainingConfig:
-    """Return the settings that the options describe. Raises `ConfigError` that lists every problem."""
+    """Return the settings that the options describe.
+
+    Raises `ConfigError` that lists every problem, and `DataError` for bars that are nowhere.
+    """
     stated = {
         "total_episodes": episodes,
         "environment.bars": bars,
@@ -70,4 +75,15 @@ def team_settings(
     }
     given: list[str | tuple[str, object]] = [*changes]
     given += [(key, value) for key, value in stated.items() if value is not None]
-    return resolve_teams(mode, config, given)
+    spec = resolve_teams(mode, config, given)
+    _require_bars(spec.environment.get("bars"))
+    return spec
+
+
+def _require_bars(bars: object) -> None:
+    """Raise `DataError` where `bars` are neither a file nor a planted market, before a run is recorded."""
+    from mtquant.synthetic import SYNTHETIC
+
+    if isinstance(bars, str) and bars not in SYNTHETIC and not Path(bars).is_file():
+        hint = did_you_mean(bars, SYNTHETIC)
+        raise DataError(f"`{bars}` is neither a file of one instrument's bars nor a planted market.{hint}")

@@ -14,6 +14,15 @@ TEAM_CURRICULA = ("schedule", "uniform")
 """Kinds of curriculum that need no evidence from episodes."""
 
 
+def _require_team_curriculum(curriculum: CurriculumSpec) -> None:
+    if curriculum.kind not in TEAM_CURRICULA:
+        raise inconsistent(
+            f"`{curriculum.kind}` is decided by how sure one account makes of its edge, which a team does not have; "
+            f"teams take {' or '.join(f'`{kind}`' for kind in TEAM_CURRICULA)}.",
+            "curriculum.kind",
+        )
+
+
 class TrainingConfig(Spec):
     """What `PettingZooMAPPOTrainer` trains, how long and how.
 
@@ -105,12 +114,8 @@ class TrainingConfig(Spec):
             raise inconsistent(
                 f"{self.n_envs} rows cannot be cut into {self.rollout_shards} equal shards.", "n_envs", "rollout_shards"
             )
-        if self.curriculum is not None and self.curriculum.kind not in TEAM_CURRICULA:
-            raise inconsistent(
-                f"`{self.curriculum.kind}` is decided by how sure one account makes of its edge, which a team does not "
-                f"have; teams take {' or '.join(f'`{kind}`' for kind in TEAM_CURRICULA)}.",
-                "curriculum.kind",
-            )
+        if self.curriculum is not None:
+            _require_team_curriculum(self.curriculum)
         if any(width < 1 for width in (*self.actor_hidden, *self.critic_hidden)):
             raise inconsistent("every layer needs at least one unit.", "actor_hidden", "critic_hidden")
         return self
@@ -198,6 +203,12 @@ class UnifiedTrainingConfig(Spec):
     """Length of a short training, as a share of the whole one."""
     evaluation_episodes: int = Field(default=100, ge=1)
     """Episodes without exploration at the end, on the test split."""
+
+    @model_validator(mode="after")
+    def _can_be_played(self) -> Self:
+        if self.enable_curriculum_learning:
+            _require_team_curriculum(self.curriculum)
+        return self
 
     @model_validator(mode="after")
     def _can_search(self) -> Self:

@@ -72,7 +72,11 @@ def test_options_are_settings(cli):
         (3, "Did you mean `gamma`", ["execution", "--set", "training.gama=0.9"]),
         (3, "Did you mean `strategic_marl`", ["strategic", "--set", "environment.config={strategc_marl: {}}"]),
         (3, "teams take `schedule` or `uniform`", ["risk", "--curriculum", "--set", "curriculum.kind=adr"]),
-        (4, "nowhere.csv", ["tactical", "--bars", "nowhere.csv"]),
+        (
+            4,
+            "`nowhere.csv` is neither a file of one instrument's bars nor a planted market",
+            ["tactical", "--bars", "nowhere.csv"],
+        ),
     ],
 )
 def test_mistakes_have_their_exit_codes(cli, code, text, arguments):
