@@ -12,6 +12,9 @@ from mtquant.store.explanation import CLOCK, MACRO, SPLITS
 from mtquant.store.trials import Trial, market_of, read_trials, record_trial
 from mtquant.store.units import UnitHandle, UnitSpec
 
+POLICY = "phase3-joint"
+"""Unit whose key says which policies a trial measured."""
+
 
 def count_trial(
     spec: PipelineSpec, unit: UnitSpec, handle: UnitHandle, assessor: Assessor, result: BacktestResult, policy: str

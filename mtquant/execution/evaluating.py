@@ -34,10 +34,9 @@ from mtquant.evaluation.statistics import Interval
 from mtquant.evaluation.targets import Target, documented_targets, judge
 from mtquant.execution.attributing import attribute_profit
 from mtquant.execution.choosing import CHOICE, choose_phase, judge_phases
-from mtquant.execution.counting import count_trial
+from mtquant.execution.counting import POLICY, count_trial
 from mtquant.execution.robustness import measure_robustness
 from mtquant.execution.share_rows import share_rows
-from mtquant.pipeline import JOINT
 from mtquant.registry import build
 from mtquant.store.files import write_atomic
 from mtquant.store.fold_names import fold_of
@@ -75,7 +74,7 @@ def evaluate(spec: PipelineSpec, unit: UnitSpec, folders: dict[str, Path], handl
     controls = [assessor.assess(results[name], title=TITLES[name]) for name in CONTROLS if name in results]
     shares = share_rows(spec, dataset, trained, handle.streams) if spec.data.source in SYNTHETIC else ()
     promotions, deployed = judge_phases(assessor, phases)
-    policy = str(unit.inputs["upstream"][JOINT])
+    policy = str(unit.inputs["upstream"][POLICY])
     content = ReportContent(
         title=f"mtquant: {Path(spec.data.source).name}, {dataset.market.timeframe}",
         run_id=unit.key[:12],

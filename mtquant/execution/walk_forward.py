@@ -26,9 +26,8 @@ from mtquant.evaluation.series import by_day
 from mtquant.evaluation.statistics import Interval
 from mtquant.evaluation.targets import judge
 from mtquant.execution.choosing import CHOICE, Choice, judge_phases, measuring_of
-from mtquant.execution.counting import count_trial
+from mtquant.execution.counting import POLICY, count_trial
 from mtquant.execution.evaluating import CONTROLS, TITLES, assess_baselines, assess_phases, documented, headline_figures
-from mtquant.pipeline import JOINT
 from mtquant.store.digests import digest_json
 from mtquant.store.files import write_atomic
 from mtquant.store.fold_names import fold_name
@@ -57,7 +56,7 @@ class Fold:
         try:
             choice = Choice(**json.loads((folder / CHOICE).read_bytes()))
             report = json.loads((folder / "report.json").read_bytes())
-            policy = str(read_spec(folder.parent).inputs["upstream"][JOINT])
+            policy = str(read_spec(folder.parent).inputs["upstream"][POLICY])
             return cls(number, folder, choice, report, policy)
         except (OSError, ValueError, TypeError) as error:
             raise StoreError(f"The fold in {folder} cannot be read: {error}. Run `mtquant resume`.") from error
