@@ -17,6 +17,7 @@ from benchmarks.overhead import measure_overhead
 from benchmarks.pipeline_pass import measure_pass
 from benchmarks.records import Section, machine_words, write_figures
 from benchmarks.simulator import measure_simulator
+from benchmarks.teams import measure_teams
 from benchmarks.training import measure_training
 from mtquant.errors import MTQuantError, UsageError
 from mtquant.registry import did_you_mean
@@ -30,6 +31,7 @@ BENCHMARKS: dict[str, Callable[[], Section]] = {
     "levers": measure_levers,
     "processes": measure_pass,
     "overhead": measure_overhead,
+    "teams": measure_teams,
     "curriculum": measure_curriculum,
     "curriculum-embedded": partial(measure_curriculum, ("embedded",)),
 }

@@ -66,12 +66,13 @@ def adapted(command: str) -> list[str]:
 
 
 def adapted_teams(arguments: list[str]) -> list[str]:
-    """Return the arguments of `marl` with few episodes on few rows."""
-    kept = ["1" if before == "--episodes" else word for before, word in zip(["", *arguments], arguments, strict=False)]
+    """Return the arguments of `marl` with few steps on few rows; a number of episodes would count instead."""
+    kept = [
+        word for before, word in zip(["", *arguments], arguments, strict=False) if "--episodes" not in (before, word)
+    ]
     for setting in ("training.total_steps=256", "training.n_envs=8", "training.n_steps=16", "evaluation_episodes=2"):
         kept += ["--set", setting]
-    # the number of episodes would count instead of the steps
-    return [word for before, word in zip(["", *kept], kept, strict=False) if "--episodes" not in (before, word)]
+    return kept
 
 
 def adapted_script(arguments: list[str]) -> list[str]:

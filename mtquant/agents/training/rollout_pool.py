@@ -28,7 +28,7 @@ from mtquant.store.snapshot import Snapshot
 from mtquant.types import Array
 
 COMMAND = (sys.executable, "-m", "mtquant.agents.training.rollout_worker")
-END_SECONDS = 5.0
+START_SECONDS, END_SECONDS = 120.0, 5.0
 THREADS = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS", "NUMEXPR_NUM_THREADS")
 
 
@@ -140,7 +140,7 @@ class RolloutPool:
     def _collect(self, found: dict[int, tuple[Played, Parts]], waiting: list[int], failures: dict[int, int]) -> None:
         """Wait until something happens: an answer, an end, or a deadline."""
         busy = [worker for worker in self._workers if not worker.idle]
-        left = min((worker.since + self.timeout - time.monotonic() for worker in busy), default=0.0)
+        left = min((self._deadline(worker) - time.monotonic() for worker in busy), default=0.0)
         ready = wait([worker.connection for worker in busy], timeout=max(left, 0.0))
         for place, worker in enumerate(list(self._workers)):
             if worker.connection in ready:
@@ -150,8 +150,12 @@ class RolloutPool:
                     self._replace(place, waiting, failures)
                     continue
                 self._take(worker, answer, found)
-            elif not worker.idle and time.monotonic() - worker.since > self.timeout:
+            elif not worker.idle and time.monotonic() > self._deadline(worker):
                 self._replace(place, waiting, failures)
+
+    def _deadline(self, worker: _Worker) -> float:
+        """Return when a worker counts as hung; on a busy machine it takes long to begin."""
+        return worker.since + (self.timeout if worker.ready else max(self.timeout, START_SECONDS))
 
     def _take(self, worker: _Worker, answer: Snapshot, found: dict[int, tuple[Played, Parts]]) -> None:
         word = answer.values["word"]

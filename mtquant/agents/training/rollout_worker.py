@@ -7,6 +7,7 @@ which is when the process that started it is gone.
 import os
 import sys
 import threading
+from functools import partial
 from multiprocessing.connection import Connection
 from typing import Any
 
@@ -21,9 +22,12 @@ class Worker:
     """Keeps the shards it has played, so that their environments need not be brought back from a state."""
 
     def __init__(self, hello: bytes) -> None:
+        # What playing needs is imported here, where no deadline counts yet.
         import torch
 
+        from mtquant.agents.learning.mappo import policy_of
         from mtquant.agents.learning.state import seed_everything
+        from mtquant.agents.training.team_rollouts import Shard
         from mtquant.config.marl import TrainingConfig
         from mtquant.context import Streams
 
@@ -35,22 +39,22 @@ class Worker:
         settings = TrainingConfig.model_validate_json(greeting.values["config"])
         self.config = settings.model_copy(update={"env_factory": factory})
         self.streams = Streams(greeting.values["seed"])
-        self.shards: dict[int, Any] = {}
+        self.make_shard, self.make_policy = partial(Shard, self.config, self.streams), policy_of
+        self.shards: dict[int, Shard] = {}
         self.policies: dict[str, Any] = {}
         seed_everything(0)
 
     def play(self, task: Snapshot) -> Snapshot:
         """Play one rollout of one shard; return its samples and the shard's state after it."""
-        from mtquant.agents.learning.mappo import policy_of
         from mtquant.agents.learning.state import restore_module
-        from mtquant.agents.training.team_rollouts import Shard, packed_rollout
+        from mtquant.agents.training.team_rollouts import packed_rollout
         from mtquant.envs.scenario import Scenario
 
         number = task.values["shard"]
         if task.values["fresh"] and number in self.shards:
             self.shards.pop(number).team.close()
         if number not in self.shards:
-            self.shards[number] = Shard(self.config, self.streams, number)
+            self.shards[number] = self.make_shard(number)
         shard = self.shards[number]
         if task.values["state"] is not None:
             head = "state."
@@ -58,7 +62,7 @@ class Worker:
             shard.player.load_state_dict(state, task.values["state"])
         for group in shard.groups:
             if group.name not in self.policies:
-                self.policies[group.name] = policy_of(group, shard.team, self.config)
+                self.policies[group.name] = self.make_policy(group, shard.team, self.config)
             restore_module(f"policy.{group.name}", self.policies[group.name], task.arrays)
         scenarios = [Scenario.of_values(values) for values in task.values["scenarios"]]
         played = shard.play(task.values["index"], self.policies, scenarios)
