@@ -13,7 +13,9 @@ from mtquant.config.instruments import InstrumentSpec
 from mtquant.errors import DataError, StoreError, UsageError
 from mtquant.registry import did_you_mean
 from mtquant.store.digests import code_versions
+from mtquant.store.explanation import CLOCK, MACRO, SPLITS, differences, explain
 from mtquant.store.files import require_folder
+from mtquant.store.fold_names import fold_name, names_in_fold
 from mtquant.store.units import Unit, UnitSpec, stored_units
 from mtquant.synthetic import SYNTHETIC
 
@@ -21,8 +23,8 @@ SCHEMA = 1
 """Format of the key inputs; raising it makes every unit new."""
 
 DATASET, META, JOINT, CONTROL = "dataset-market", "phase2-meta", "phase3-joint", "phase3-no-peers"
+SINGLE = "single-agent"
 REPORT, ONNX = "evaluate-report", "export-onnx"
-CLOCK, SPLITS, MACRO = "clock", "splits", "macro"
 
 _PLAYING = (
     "mtquant.context",
@@ -55,12 +57,18 @@ CODE: dict[str, tuple[str, ...]] = {
         "mtquant.agents.training.phase3_joint_training",
         "mtquant.metrics",
     ),
+    "single": (*_LEARNING, "mtquant.agents.training.callbacks", "mtquant.agents.training.single_agent_trainer"),
     "evaluate": (
         *_PLAYING,
         "mtquant.agents.hierarchy",
         "mtquant.evaluation",
+        "mtquant.execution.attributing",
+        "mtquant.execution.choosing",
+        "mtquant.execution.counting",
         "mtquant.execution.evaluating",
+        "mtquant.execution.robustness",
         "mtquant.execution.share_rows",
+        "mtquant.execution.walk_forward",
         "mtquant.gates.shares",
         "mtquant.metrics",
         "mtquant.synthetic",
@@ -86,29 +94,51 @@ def is_planted(spec: PipelineSpec) -> bool:
 def units_of(spec: PipelineSpec, digests: Mapping[str, str]) -> tuple[UnitSpec, ...]:
     """Return the units of a run, each after those it reads.
 
-    `digests` has the content digest of every traded symbol, of `clock`, `macro` and `splits`
-    (`execution.sources.prepare`). Raises `DataError` where one is missing.
+    `digests` has the content digest of every traded symbol, of `clock`, `macro` and `splits`, and of the splits of
+    every fold (`execution.sources.prepare`). Raises `DataError` where one is missing.
     """
-    missing = [name for name in (*spec.environment.instruments, CLOCK, SPLITS, MACRO) if name not in digests]
+    folds = tuple(range(1, spec.walk_forward.count + 1))
+    splits = tuple(fold_name(SPLITS, fold) for fold in folds) or (SPLITS,)
+    missing = [name for name in (*spec.environment.instruments, CLOCK, *splits, MACRO) if name not in digests]
     if missing:
         raise DataError(f"The market has no digest of {missing}; it has {sorted(digests)}.")
     graph = _Graph(spec, digests)
+    if not folds:
+        trained = _add_training(graph)
+        graph.add(REPORT, "report", _evaluation_slice(spec), trained)
+    for graph.fold in folds:
+        trained = _add_training(graph)
+        graph.add(REPORT, f"fold-{graph.fold}", _evaluation_slice(spec), trained)
+    deployed = graph.fold
+    if folds:
+        graph.fold = None
+        walk = _evaluation_slice(spec) | {"walk_forward": _dump(spec.walk_forward)}
+        graph.add(REPORT, "report", walk, tuple(fold_name(REPORT, fold) for fold in folds))
+    exported = tuple(name for name in trained if name not in (CONTROL, SINGLE))
+    graph.add(ONNX, "onnx", {"export": _dump(spec.export)}, tuple(fold_name(name, deployed) for name in exported))
+    return tuple(graph.units)
+
+
+def _add_training(graph: "_Graph") -> tuple[str, ...]:
+    """Add the dataset and everything that learns on it; return their names."""
+    spec = graph.spec
     graph.add(DATASET, "market", _dataset_slice(spec))
     specialists = tuple(f"phase1-{group}" for group in spec.groups)
     for name, group in zip(specialists, spec.groups, strict=True):
         graph.add(name, group, _phase1_slice(spec, group), (DATASET,), spec.members(group))
     graph.add(META, "meta", _phase2_slice(spec), (DATASET, *specialists))
-    trained = (*specialists, META)
+    before = (DATASET, *specialists, META)
     joint = _phase3_slice(spec)
-    graph.add(JOINT, "joint", joint, (DATASET, *trained))
-    finals: tuple[str, ...] = (JOINT,)
+    graph.add(JOINT, "joint", joint, before)
+    trained = (*before, JOINT)
     if is_planted(spec) and spec.phase3.peers:
         blind = joint | {"phase3": joint["phase3"] | {"peers": False}}
-        graph.add(CONTROL, "joint-no-peers", blind, (DATASET, *trained))
-        finals = (JOINT, CONTROL)
-    graph.add(REPORT, "report", _evaluation_slice(spec), (DATASET, *trained, *finals))
-    graph.add(ONNX, "onnx", {"export": _dump(spec.export)}, (DATASET, *trained, JOINT))
-    return tuple(graph.units)
+        graph.add(CONTROL, "joint-no-peers", blind, before)
+        trained = (*trained, CONTROL)
+    if spec.single_agent.enabled:
+        graph.add(SINGLE, "agent", _single_slice(spec), (DATASET,))
+        trained = (*trained, SINGLE)
+    return trained
 
 
 def with_upstream(units: Sequence[UnitSpec], names: Collection[str]) -> tuple[UnitSpec, ...]:
@@ -134,6 +164,8 @@ class _Graph:
         self.spec = spec
         self.digests = digests
         self.units: list[UnitSpec] = []
+        self.fold: int | None = None
+        """Fold that units are added to."""
 
     def add(
         self,
@@ -146,6 +178,8 @@ class _Graph:
         """Append one unit; with no `symbols` it depends on every instrument and on the macro columns."""
         kind = name.split("-")[0]
         keys = {unit.name: unit.key for unit in self.units}
+        read = {fold_name(entry, self.fold): entry for entry in upstream}
+        splits = fold_name(SPLITS, self.fold)
         names = (*symbols, CLOCK, SPLITS) if symbols else (*self.spec.environment.instruments, CLOCK, SPLITS, MACRO)
         inputs = {
             "schema": SCHEMA,
@@ -153,12 +187,15 @@ class _Graph:
             "subject": subject,
             "config": config,
             "code": code_versions(CODE[kind]),
-            "data": {entry: self.digests[entry] for entry in names},
+            "data": {entry: self.digests[splits if entry == SPLITS else entry] for entry in names},
             # The dataset enters by `data`, `config` and `code`: one instrument's bars do not touch the other groups.
-            "upstream": {entry: keys[entry] for entry in upstream if entry != DATASET},
+            "upstream": {
+                entry: keys[full] for full, entry in read.items() if names_in_fold((entry,))[entry] != DATASET
+            },
             "seed": self.spec.seed,
         }
-        self.units.append(UnitSpec(name, kind, subject, inputs, upstream, _steps(self.spec).get(kind, 1)))
+        full = fold_name(name, self.fold)
+        self.units.append(UnitSpec(full, kind, subject, inputs, tuple(read), _steps(self.spec).get(kind, 1)))
 
 
 def _whole_rollouts(timesteps: int, rollout: int) -> int:
@@ -168,11 +205,12 @@ def _whole_rollouts(timesteps: int, rollout: int) -> int:
 
 def _steps(spec: PipelineSpec) -> dict[str, int]:
     """Return the steps of each training kind."""
-    one, two, three = spec.phase1, spec.phase2, spec.phase3
+    one, two, three, single = spec.phase1, spec.phase2, spec.phase3, spec.single_agent.ppo
     return {
         "phase1": _whole_rollouts(one.timesteps, one.ppo.n_envs * one.ppo.n_steps),
         "phase2": _whole_rollouts(two.timesteps, two.ppo.n_envs * two.ppo.n_steps),
         "phase3": _whole_rollouts(three.timesteps, three.n_envs * three.n_steps),
+        "single": _whole_rollouts(spec.single_agent_timesteps, single.n_envs * single.n_steps),
     }
 
 
@@ -234,6 +272,14 @@ def _phase3_slice(spec: PipelineSpec) -> dict[str, Any]:
     return _portfolio_slice(spec) | {"limits": _dump(spec.limits), "phase3": _dump(spec.phase3)}
 
 
+def _single_slice(spec: PipelineSpec) -> dict[str, Any]:
+    return _portfolio_slice(spec) | {
+        "limits": _dump(spec.limits),
+        "single_agent": _dump(spec.single_agent, "enabled", "timesteps") | {"timesteps": spec.single_agent_timesteps},
+        "phase3": {"reward": _dump(spec.phase3.reward)},
+    }
+
+
 def _evaluation_slice(spec: PipelineSpec) -> dict[str, Any]:
     """Settings of the evaluation; on planted markets also the law that fresh episodes are drawn from."""
     law = {"source": spec.data.source, "planted": spec.data.planted} if is_planted(spec) else {}
@@ -281,7 +327,7 @@ def _planned(spec: UnitSpec, root: Path, stored: Sequence[Unit]) -> PlannedUnit:
         return PlannedUnit(spec, "run", 0, damage)
     # Of equally near units the newest explains best what changed since.
     others.sort(key=lambda other: (other.folder / "spec.json").stat().st_mtime, reverse=True)
-    nearest = min(others, key=lambda other: len(_differences(other.spec.inputs, spec.inputs)), default=None)
+    nearest = min(others, key=lambda other: len(differences(other.spec.inputs, spec.inputs)), default=None)
     if nearest is None:
         return PlannedUnit(spec, "run", 0, "new")
     changes = explain(nearest.spec.inputs, spec.inputs)
@@ -304,78 +350,3 @@ def _begun(unit: Unit, damage: str) -> PlannedUnit:
         return PlannedUnit(unit.spec, "run", 0, f"{damage or 'stopped'}; {found} damaged, so it starts from step 0")
     begun = "begun before, without a checkpoint" if unit.attempts() else "named by a run before, not begun"
     return PlannedUnit(unit.spec, "run", 0, damage or at_work or begun)
-
-
-_PARTS = ("config", "data", "code", "upstream")
-"""Parts of a key in the order in which a person looks for the reason; others come first."""
-_Path = tuple[str, ...]
-
-
-def explain(before: Mapping[str, Any], after: Mapping[str, Any]) -> tuple[str, ...]:
-    """Return what differs between the key inputs of two units, one line per setting, what the user did first."""
-    found = _differences(before, after)
-    lines = [_setting(path, old, new) for path, old, new in found if path[0] not in _PARTS[1:]]
-    lines += _gone_and_come([entry for entry in found if entry[0][0] == "config"])
-    data = [entry for entry in found if entry[0][0] == "data"]
-    lines += [f"{path[1]} changed" for path, _, _ in data if path[1] in (CLOCK, SPLITS, MACRO)]
-    lines += _named("data of {} changed", [entry for entry in data if entry[0][1] not in (CLOCK, SPLITS, MACRO)])
-    code = [entry for entry in found if entry[0][0] == "code"]
-    lines += _named("code of {} changed", [entry for entry in code if entry[0][1].startswith("mtquant")])
-    lines += [f"{path[1]} {old} -> {new}" for path, old, new in code if not path[1].startswith("mtquant")]
-    lines += _named(
-        "upstream {} changes", [entry for entry in found if entry[0][0] == "upstream"], "upstream {} change"
-    )
-    return tuple(dict.fromkeys(line for line in lines if line))
-
-
-_ABSENT = "(absent)"
-
-
-def _differences(before: Mapping[str, Any], after: Mapping[str, Any]) -> list[tuple[_Path, Any, Any]]:
-    """Return path, old and new value of every difference; what one side lacks is one difference, whatever is in it."""
-    found: list[tuple[_Path, Any, Any]] = []
-    for name in {**before, **after}:
-        old, new = before.get(name, _ABSENT), after.get(name, _ABSENT)
-        if isinstance(old, Mapping) and isinstance(new, Mapping):
-            found += [((name, *path), a, b) for path, a, b in _differences(old, new)]
-        elif _plain(old) != _plain(new):
-            found.append(((name,), old, new))
-    return found
-
-
-def _plain(value: Any) -> Any:
-    """Return a value as JSON gives it back: a list for a tuple."""
-    return [_plain(entry) for entry in value] if isinstance(value, list | tuple) else value
-
-
-def _setting(path: _Path, old: Any, new: Any) -> str:
-    """Return a changed setting; nothing for one that `_gone_and_come` tells."""
-    if isinstance(old, Mapping) or isinstance(new, Mapping):
-        return ""
-    name = ".".join(path[1:]) or path[0]
-    if name == "order":
-        # Of other instruments, the catalogue tells.
-        return "order of the instruments changed" if sorted(old) == sorted(new) else ""
-    return f"{name} {_shown(old)} -> {_shown(new)}"
-
-
-def _gone_and_come(changes: Sequence[tuple[_Path, Any, Any]]) -> list[str]:
-    """Return one line for all blocks that left the same parent, and one for all that came."""
-    lines = []
-    for word, here in (("without", 1), ("with", 2)):
-        blocks = [entry[0] for entry in changes if isinstance(entry[here], Mapping) and entry[3 - here] == _ABSENT]
-        for parent in dict.fromkeys(path[1:-1] for path in blocks):
-            names = ", ".join(path[-1] for path in blocks if path[1:-1] == parent)
-            lines.append(f"{'.'.join(parent) or 'settings'} {word} {names}")
-    return lines
-
-
-def _named(sentence: str, changes: Sequence[tuple[_Path, Any, Any]], of_several: str = "") -> list[str]:
-    names = [".".join(path[1:]) for path, _, _ in changes]
-    chosen = of_several or sentence if len(names) > 1 else sentence
-    return [chosen.format(", ".join(names))] if names else []
-
-
-def _shown(value: Any) -> str:
-    text = str(value)
-    return text if len(text) <= 40 else text[:37] + "..."

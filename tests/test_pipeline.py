@@ -1,6 +1,7 @@
 """The unit graph: what a setting touches and what it leaves alone."""
 
 import ast
+from datetime import date
 from functools import cache
 from pathlib import Path
 
@@ -9,8 +10,11 @@ import pytest
 import mtquant
 from mtquant.config.agents import INSTRUMENTS, PipelineSpec
 from mtquant.config.instruments import InstrumentSpec, InstrumentsSpec
+from mtquant.config.walk_forward import WalkForwardSpec
 from mtquant.errors import DataError, UsageError
-from mtquant.pipeline import CODE, explain, units_of, with_upstream
+from mtquant.pipeline import CODE, units_of, with_upstream
+from mtquant.store.explanation import explain
+from mtquant.store.fold_names import fold_of
 
 GROUP = {
     s: "forex" if s in INSTRUMENTS[:3] else "commodities" if s in INSTRUMENTS[3:5] else "equity" for s in INSTRUMENTS
@@ -91,6 +95,8 @@ CHOICES = {
     "limits.stop_loss": "off",
     "limits.joint_stop_loss": "price",
     "evaluation.split": "validation",
+    "evaluation.first_day": date(2020, 1, 1),
+    "evaluation.last_day": date(2020, 1, 1),
     "phase1.constant_exposure": 1.0,
     "phase3.credit": "shared",
     "phase3.peer_aggregator": {"name": "upgrad"},
@@ -110,9 +116,10 @@ BY_DIGEST = {
     "data.train_fraction",
     "data.validation_fraction",
     "data.embargo_bars",
+    *(f"walk_forward.{name}" for name in WalkForwardSpec.model_fields),
 }
 """They change what the bars or splits are, and reach the keys by the digests."""
-OUTSIDE = {"device", "checkpoint_seconds"}
+OUTSIDE = {"device", "checkpoint_seconds", *leaves(SPEC.single_agent, "single_agent.")}
 EXPECTED = {
     "phase1": TRAINED,
     "phase2": AFTER_2,
@@ -214,7 +221,8 @@ ENTRIES = {
     "phase1": ("mtquant.agents.training.phase1_trainer", "mtquant.data.group"),
     "phase2": ("mtquant.agents.training.phase2_trainer",),
     "phase3": ("mtquant.agents.training.phase3_joint_training",),
-    "evaluate": ("mtquant.execution.evaluating",),
+    "evaluate": ("mtquant.execution.evaluating", "mtquant.execution.walk_forward"),
+    "single": ("mtquant.agents.training.single_agent_trainer",),
     "export": ("mtquant.export", "mtquant.agents.hierarchy"),
 }
 """Modules that do the work of each kind."""
@@ -237,6 +245,53 @@ def source_of(name: str) -> Path:
     """Return the file of a module or package; it may not exist."""
     base = PACKAGE.parent.joinpath(*name.split("."))
     return base / "__init__.py" if base.is_dir() else base.with_suffix(".py")
+
+
+def test_a_single_agent_is_a_unit_beside_the_hierarchy():
+    spec = with_setting("single_agent.enabled", True)
+    units = {unit.name: unit for unit in units_of(spec, DIGESTS)}
+    assert set(units) == ALL | {"single-agent"}
+    assert changed(spec) == {"single-agent", "evaluate-report"}
+    assert units["single-agent"].upstream == ("dataset-market",)
+    assert units["single-agent"].total_steps >= 3 * 500_000 + 5 * 300_000 + 1_000_000
+    assert "single-agent" not in units["export-onnx"].upstream
+    longer = with_setting("phase1.timesteps", 600_000, spec)
+    before = units["single-agent"].key
+    assert {u.name: u.key for u in units_of(longer, DIGESTS)}["single-agent"] != before
+
+
+def walking(**changes):
+    walk = WalkForwardSpec(enabled=True, **changes)
+    splits = {f"splits.fold{n}": f"digest of fold {n}" for n in range(1, walk.count + 1)}
+    return units_of(SPEC.model_copy(update={"walk_forward": walk}), DIGESTS | splits)
+
+
+def test_every_fold_of_a_walk_forward_has_its_own_units():
+    units = {unit.name: unit for unit in walking(folds=3)}
+    assert set(units) == {f"{name}.fold{n}" for name in ALL - {"export-onnx"} for n in (1, 2, 3)} | {
+        "evaluate-report",
+        "export-onnx",
+    }
+    assert units["phase2-meta.fold2"].upstream[0] == "dataset-market.fold2"
+    assert units["evaluate-report"].upstream == tuple(f"evaluate-report.fold{n}" for n in (1, 2, 3))
+    assert all(fold_of(name) == 3 for name in units["export-onnx"].upstream)
+    assert len({unit.key for unit in units.values()}) == len(units)
+
+
+def test_a_fold_is_a_training_like_any_other():
+    """What trained on the same bars and splits is the same unit, whether a walk-forward asked for it or not."""
+    fold = {unit.name: unit.key for unit in walking(folds=2)}
+    single = {unit.name: unit.key for unit in units_of(SPEC, DIGESTS | {"splits": "digest of fold 2"})}
+    trained = ALL - {"evaluate-report", "export-onnx"}
+    assert {name: fold[f"{name}.fold2"] for name in trained} == {name: single[name] for name in trained}
+
+
+def test_another_number_of_folds_makes_only_what_is_new():
+    before = {unit.key for unit in walking(folds=2)}
+    after = [unit.name for unit in walking(folds=3) if unit.key not in before]
+    assert {fold_of(name) for name in after} == {3, None}
+    with pytest.raises(DataError, match="splits.fold1"):
+        units_of(SPEC.model_copy(update={"walk_forward": WalkForwardSpec(enabled=True)}), DIGESTS)
 
 
 @pytest.mark.parametrize("kind", sorted(CODE))

@@ -5,7 +5,8 @@ import shutil
 import pytest
 
 from mtquant.config.agents import INSTRUMENTS
-from mtquant.pipeline import explain, plan, units_of
+from mtquant.pipeline import plan, units_of
+from mtquant.store.explanation import explain
 from mtquant.store.snapshot import Snapshot
 from mtquant.store.units import Unit
 from tests.test_pipeline import DIGESTS, SPEC, same_code, with_setting

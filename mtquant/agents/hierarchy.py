@@ -118,6 +118,11 @@ class Trained:
     specialists: Mapping[str, PolicyBundle]
     budget: float
 
+    @property
+    def hierarchies(self) -> tuple[Hierarchy, ...]:
+        """Return all of them, in order."""
+        return (self.phase1, self.phase2, self.phase3, *((self.control,) if self.control else ()))
+
 
 def load_trained(spec: PipelineSpec, dataset: Dataset, folders: Mapping[str, Path]) -> Trained:
     """Load the bundles of all phases from the units' `outputs` folders."""

@@ -14,6 +14,7 @@ from mtquant.cli import (
     marl,
     oracle,
     promote,
+    report,
     results,
     runs,
     servers,
@@ -62,6 +63,7 @@ app.command(rich_help_panel=TRAIN)(train.resume)
 app.command(rich_help_panel=WATCH)(inspection.status)
 app.command(rich_help_panel=WATCH)(inspection.logs)
 app.command(rich_help_panel=WATCH)(servers.ui)
+app.add_typer(report.report_app, name="report", rich_help_panel=RESULTS)
 app.add_typer(runs.runs_app, name="runs", rich_help_panel=RESULTS)
 app.command(rich_help_panel=RESULTS)(results.evaluate)
 app.command(rich_help_panel=RESULTS)(results.export)

@@ -12,7 +12,7 @@ from rich.table import Table
 from mtquant.config.explain import differences
 from mtquant.errors import MTQuantError
 from mtquant.execution.attempt import read_settings
-from mtquant.pipeline import explain
+from mtquant.store.explanation import explain
 from mtquant.store.runs import RunRecord, unit_of_run
 from mtquant.store.units import Unit
 

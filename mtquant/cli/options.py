@@ -18,6 +18,9 @@ Seed = Annotated[int | None, typer.Option("--seed", help="Root of every random s
 Run = Annotated[str | None, typer.Argument(metavar="RUN", help="Name of the run, or its beginning; else the newest.")]
 Json = Annotated[bool, typer.Option("--json", help="Write JSON for programs.")]
 Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="Show only where the results are, and errors.")]
+WalkForward = Annotated[
+    bool, typer.Option("--walk-forward", help="Train and test once per fold (`walk_forward` in the settings).")
+]
 Phase = Annotated[int | None, typer.Option("--phase", min=1, max=3, help="Only this phase and what it needs.")]
 
 
@@ -28,6 +31,7 @@ def resolved_settings(
     timeframe: str | None = None,
     changes: list[str] | None = None,
     seed: int | None = None,
+    walk_forward: bool = False,
 ) -> PipelineSpec:
     """Return the settings that the options describe; notes of the configuration go to standard error.
 
@@ -38,7 +42,12 @@ def resolved_settings(
     from mtquant.synthetic.settings import with_objective
 
     stated: list[str | tuple[str, object]] = list(changes or ())
-    named = {"data.source": data, "data.timeframe": timeframe, "seed": seed}
+    named = {
+        "data.source": data,
+        "data.timeframe": timeframe,
+        "seed": seed,
+        "walk_forward.enabled": walk_forward or None,
+    }
     stated += [(key, value) for key, value in named.items() if value is not None]
     found = resolve(profile, config, stated)
     for note in found.notes:
@@ -58,8 +67,12 @@ def require_source(spec: PipelineSpec) -> None:
 
 def targets_of(spec: PipelineSpec, phase: int | None) -> tuple[str, ...]:
     """Return the units that `--phase` asks for; none means all."""
+    from mtquant.store.fold_names import fold_name
+
     if phase is None:
         return ()
     if phase not in (1, 2, 3):
         raise UsageError(f"There is no phase {phase}; 1, 2 and 3 are possible.")
-    return {1: tuple(f"phase1-{group}" for group in spec.groups), 2: ("phase2-meta",), 3: ("phase3-joint",)}[phase]
+    names = {1: tuple(f"phase1-{group}" for group in spec.groups), 2: ("phase2-meta",), 3: ("phase3-joint",)}[phase]
+    folds: list[int | None] = list(range(1, spec.walk_forward.count + 1))
+    return tuple(fold_name(name, fold) for fold in folds or [None] for name in names)

@@ -1,5 +1,6 @@
 """`evaluate`, `export` and `sync`: results of a finished training, made or published again."""
 
+from datetime import datetime
 from enum import StrEnum
 from typing import Annotated
 
@@ -29,16 +30,29 @@ class Split(StrEnum):
 
 SyncArgument = Annotated[str | None, typer.Argument(metavar="RUN", help="Name of the run; else all of the store.")]
 SplitOption = Annotated[Split | None, typer.Option("--split", help="Split to open.")]
+FromOption = Annotated[
+    datetime | None, typer.Option("--from", formats=["%Y-%m-%d"], help="First day to evaluate, as in 2019-01-01.")
+]
+ToOption = Annotated[datetime | None, typer.Option("--to", formats=["%Y-%m-%d"], help="Last day to evaluate.")]
 EpisodesOption = Annotated[
     int | None, typer.Option("--episodes", min=2, help="Fresh episodes of the noise-free score (planted markets).")
 ]
 
 
 def evaluate(
-    run: options.Run = None, split: SplitOption = None, episodes: EpisodesOption = None, as_json: options.Json = False
+    run: options.Run = None,
+    split: SplitOption = None,
+    first: FromOption = None,
+    last: ToOption = None,
+    episodes: EpisodesOption = None,
+    as_json: options.Json = False,
 ) -> None:
-    """Evaluate what a run trained, out of sample, and write the report; missing units are trained first."""
-    changes = {"split": split, "paired_episodes": episodes}
+    """Evaluate what a run trained, out of sample, and write the report; missing units are trained first.
+
+    Days that the run trained on or chose its models on are refused.
+    """
+    changes: dict[str, object] = {"split": split, "paired_episodes": episodes, "first_day": first, "last_day": last}
+    changes = {name: value.date() if isinstance(value, datetime) else value for name, value in changes.items()}
     _derived(run, REPORT, {name: value for name, value in changes.items() if value is not None}, as_json)
 
 

@@ -14,10 +14,11 @@ from mtquant.cli.engines import Engine, Launch, Watcher, complete_record, defaul
 from mtquant.cli.failures import say_note
 from mtquant.cli.processes import arguments_of
 from mtquant.cli.progress import Progress
+from mtquant.cli.report import failed_report, forget_failure
 from mtquant.cli.seeds import several, show_seeds
 from mtquant.cli.view import View, make_view
 from mtquant.context import store_root
-from mtquant.errors import LockedError, UsageError
+from mtquant.errors import LockedError, MTQuantError, Preempted, UsageError
 from mtquant.execution.numerics import threads
 from mtquant.execution.preparation import PreparedRun, prepare_run, record_run
 from mtquant.pipeline import ONNX, REPORT
@@ -58,6 +59,7 @@ def train(  # noqa: PLR0913
     changes: options.Setting = None,
     seed: options.Seed = None,
     seeds: SeedsOption = None,
+    walk_forward: options.WalkForward = False,
     engine: EngineOption = Engine.PREFECT,
     workers: WorkersOption = None,
     phase: options.Phase = None,
@@ -68,7 +70,7 @@ def train(  # noqa: PLR0913
 ) -> None:
     """Train all three phases, evaluate, export; what is finished already is reused."""
     root = store_root()
-    spec = options.resolved_settings(profile, config, data, timeframe, changes, seed)
+    spec = options.resolved_settings(profile, config, data, timeframe, changes, seed, walk_forward)
     options.require_source(spec)
     targets = options.targets_of(spec, phase)
     launch = Launch(engine, workers or default_workers(), _log_dir(log_dir, tensorboard))
@@ -82,13 +84,14 @@ def train(  # noqa: PLR0913
         show_seeds(root, records, as_json)
 
 
-def plan(
+def plan(  # noqa: PLR0913
     profile: options.Profile = None,
     config: options.Config = None,
     data: options.Data = None,
     timeframe: options.Timeframe = None,
     changes: options.Setting = None,
     seed: options.Seed = None,
+    walk_forward: options.WalkForward = False,
     phase: options.Phase = None,
     as_json: options.Json = False,
 ) -> None:
@@ -97,7 +100,7 @@ def plan(
     from mtquant.pipeline import plan as planned
     from mtquant.pipeline import units_of, with_upstream
 
-    spec = options.resolved_settings(profile, config, data, timeframe, changes, seed)
+    spec = options.resolved_settings(profile, config, data, timeframe, changes, seed, walk_forward)
     options.require_source(spec)
     digests = prepare(spec)
     names = {unit.name for unit in with_upstream(units_of(spec, digests), options.targets_of(spec, phase))}
@@ -188,11 +191,16 @@ def run_recorded(
 
         try:
             execute(root, prepared, launch, Watcher(tick, view.say))
+        except MTQuantError as error:
+            if not isinstance(error, Preempted):
+                say_note(f"what is left of it: {failed_report(root, prepared.record)}")
+            raise
         finally:
             view.finish()
             if board is not None:
                 board.close()
             _say_logs(root, prepared.record)
+    forget_failure(root, prepared.record)
     view.end(results_of(root, prepared.record))
     return prepared
 

@@ -4,6 +4,7 @@ The defaults here are the `default` profile; YAML holds only what differs. The d
 (`training:` block and the like) is translated by `config.documented`.
 """
 
+from datetime import date
 from typing import Any, Literal, Self
 
 from pydantic import Field, model_validator
@@ -13,7 +14,9 @@ from mtquant.config.curriculum import CurriculumSpec
 from mtquant.config.instruments import InstrumentsSpec
 from mtquant.config.phases import Phase1Spec, Phase2Spec, Phase3Spec, PPOSpec, RewardSpec
 from mtquant.config.risk import LimitsSpec
+from mtquant.config.single_agent import SingleAgentSpec
 from mtquant.config.spec import Spec
+from mtquant.config.walk_forward import WalkForwardSpec
 from mtquant.registry import did_you_mean
 
 __all__ = [
@@ -29,6 +32,8 @@ __all__ = [
     "Phase3Spec",
     "PipelineSpec",
     "RewardSpec",
+    "SingleAgentSpec",
+    "WalkForwardSpec",
 ]
 
 INSTRUMENTS = ("EURUSD", "GBPUSD", "USDJPY", "XAUUSD", "WTIUSD", "SPX500", "NAS100", "US30")
@@ -133,6 +138,10 @@ class EvaluationSpec(Spec):
 
     split: Literal["test", "validation"] = "test"
     """Split that is opened."""
+    first_day: date | None = None
+    """First day (UTC) to evaluate instead of a whole split; it may not lie in train or validation."""
+    last_day: date | None = None
+    """Last day (UTC) to evaluate."""
     paired_episodes: int = Field(default=256, ge=2)
     """Fresh episodes of the noise-free score (planted markets)."""
     baselines: tuple[str, ...] = (
@@ -140,15 +149,31 @@ class EvaluationSpec(Spec):
         "buy_and_hold",
         "equal_weight",
         "inverse_volatility",
+        "risk_parity",
+        "minimum_variance",
         "momentum",
         "ma_crossover",
+        "macd",
         "random",
     )
     """Entries of the baseline registry to stand beside the agents."""
     bootstrap_samples: int = Field(default=1000, ge=10)
     """Resamples behind each interval."""
+    earlier_trials: int = Field(default=0, ge=0)
+    """Trials on the same bars that this store does not know of; they count when a Sharpe ratio is deflated."""
+    attribution: bool = True
+    """Split the profit into specialists, allocation, risk layer and costs."""
+    robustness: bool = True
+    """Trade the split again under other costs, delay, noise and stressed markets."""
+    random_draws: int = Field(default=1000, ge=0)
+    """Random policies with the agent's turnover that it is ranked among."""
     win_horizon_bars: int = Field(default=10, ge=1)
     """Horizon of the win rate."""
+
+    @property
+    def by_date(self) -> bool:
+        """Whether days are named instead of a split."""
+        return self.first_day is not None or self.last_day is not None
 
 
 class ExportSpec(Spec):
@@ -181,8 +206,12 @@ class PipelineSpec(Spec):
     """Meta-controller."""
     phase3: Phase3Spec = Phase3Spec()
     """Joint fine-tuning."""
+    single_agent: SingleAgentSpec = SingleAgentSpec()
+    """Control without a hierarchy."""
     evaluation: EvaluationSpec = EvaluationSpec()
     """Out-of-sample evaluation."""
+    walk_forward: WalkForwardSpec = WalkForwardSpec()
+    """Several trainings, each tested on later bars (`train --walk-forward`)."""
     export: ExportSpec = ExportSpec()
     """ONNX."""
     device: str = "cpu"
@@ -224,6 +253,12 @@ class PipelineSpec(Spec):
         """Groups that have at least one traded instrument, in catalogue order."""
         traded = set(self.environment.instruments)
         return tuple(g for g in self.catalogue.groups if traded & set(self.catalogue.members(g)))
+
+    @property
+    def single_agent_timesteps(self) -> int:
+        """Bars of experience of the single agent: by default those of all phases."""
+        every = self.phase1.timesteps * len(self.groups) + self.phase2.timesteps * self.phase2.decision_bars
+        return self.single_agent.timesteps or every + self.phase3.timesteps
 
     def members(self, group: str) -> tuple[str, ...]:
         """Return the traded symbols of `group` in trading order."""

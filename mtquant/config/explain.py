@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from datetime import date
 from types import NoneType, UnionType
 from typing import Any, Literal, get_args, get_origin
 
@@ -14,7 +15,14 @@ from mtquant.config.reader import KeyPath, spread
 from mtquant.errors import ConfigError
 from mtquant.registry import did_you_mean
 
-_KINDS: dict[Any, str] = {float: "number", int: "whole number", str: "text", bool: "true or false", dict: "keys"}
+_KINDS: dict[Any, str] = {
+    float: "number",
+    int: "whole number",
+    str: "text",
+    bool: "true or false",
+    dict: "keys",
+    date: "day as in 2019-01-31",
+}
 _BOUNDS = {"gt": "above", "ge": "at least", "lt": "below", "le": "at most"}
 
 

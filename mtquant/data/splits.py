@@ -1,6 +1,7 @@
 """`Split`: named, disjoint ranges of bars with purge and embargo."""
 
 from dataclasses import dataclass
+from datetime import date
 
 import numpy as np
 
@@ -62,6 +63,36 @@ def by_fraction(market: Market, spec: DataSpec) -> Splits:
                 "bring more bars, or change `data.train_fraction`, `data.validation_fraction` or `data.embargo_bars`."
             )
     return Splits(*(Split(name, (ranges[name],)) for name in NAMES))
+
+
+def between(market: Market, splits: Splits, first: date | None, last: date | None) -> Split:
+    """Return the bars from `first` to `last` (days UTC, both included; None: from the beginning, to the end).
+
+    Raises `DataError` where they were trained on or chose a model, naming the overlap, and where there are none.
+    """
+    day = market.time.astype("datetime64[ns]").astype("datetime64[D]")
+    inside = np.ones(len(day), dtype=bool)
+    if first is not None:
+        inside &= day >= np.datetime64(first)
+    if last is not None:
+        inside &= day <= np.datetime64(last)
+    asked = f"{first or day.min()} to {last or day.max()}"
+    if not inside.any():
+        raise DataError(f"There are no bars from {asked}; the market has {day.min()} to {day.max()}.")
+    for split in (splits.train, splits.validation):
+        shared = inside & split.mask(len(day))
+        if shared.any():
+            raise DataError(
+                f"The bars from {asked} cannot be evaluated: {int(shared.sum())} of them, {day[shared].min()} to "
+                f"{day[shared].max()}, belong to the {split.name} split, which the policies have seen. Ask for bars "
+                f"from {day[splits.test.mask(len(day))].min()} on."
+            )
+    found = []
+    for start, stop in market.history_bounds():
+        bars = np.flatnonzero(inside[start:stop])
+        if len(bars):
+            found.append((start + int(bars[0]), start + int(bars[-1]) + 1))
+    return Split("test", tuple(found))
 
 
 def by_history(market: Market, counts: tuple[int, int, int]) -> Splits:

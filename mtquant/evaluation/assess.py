@@ -9,11 +9,13 @@ from mtquant.context import Streams
 from mtquant.evaluation.content import Assessed, Promotion
 from mtquant.evaluation.days import paired_gains
 from mtquant.evaluation.dependence import mean_error, sharpe_error
+from mtquant.evaluation.fan import Fan, equity_fan
 from mtquant.evaluation.result import BacktestResult
 from mtquant.evaluation.series import Clock, Days, Measuring, by_day, common_clock, cut
 from mtquant.evaluation.skill import judge_skill
 from mtquant.evaluation.statistics import Interval, bootstrap, proportion
 from mtquant.evaluation.summary import deepest_drawdown, summarise, win_windows
+from mtquant.evaluation.superiority import Superiority, superiority
 from mtquant.types import Float
 
 
@@ -43,7 +45,7 @@ class Assessor:
         days = by_day(result, self.clock, self.measuring)
         skill = judge_skill(days.returns, days.per_year, free=self.measuring.risk_free_rate)
         intervals = self._intervals(result, days, summary)
-        return Assessed(result.name, title, result, summary, intervals, skill, phase, note)
+        return Assessed(result.name, title, result, summary, intervals, days, skill, phase, note)
 
     def promotion(self, later: Assessed, earlier: Assessed) -> Promotion:
         """Return whether `later` beats `earlier`, from paired resamples of the same days."""
@@ -53,6 +55,17 @@ class Assessor:
             days[0], days[1], self.measuring.unit_risk, self.measuring.risk_free_rate, rng, samples=self.samples
         )
         return Promotion(later.short, earlier.short, gain, sharpe_gain)
+
+    def superiority(self, result: BacktestResult, rivals: Sequence[BacktestResult]) -> Superiority:
+        """Return where `result` stands among `rivals`, by what each day was worth (utility)."""
+        worth = {r.name: np.concatenate(by_day(r, self.clock, self.measuring).utility) for r in (result, *rivals)}
+        rng = self.streams.rng("evaluation", "superiority", result.name)
+        return superiority(worth, result.name, rng, samples=self.samples)
+
+    def fan(self, result: BacktestResult) -> Fan | None:
+        """Return what equity a path like that of `result` could have become."""
+        days = by_day(result, self.clock, self.measuring)
+        return equity_fan(days.returns, self.streams.rng("evaluation", "fan", result.name), samples=self.samples)
 
     def _intervals(self, result: BacktestResult, days: Days, summary: Mapping[str, float]) -> dict[str, Interval]:
         result = self.clock.fit(result)

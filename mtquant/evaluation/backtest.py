@@ -1,6 +1,6 @@
 """`backtest`: the only evaluation loop. One pass over each segment of a split, however short."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 
@@ -8,28 +8,29 @@ from mtquant.data.splits import Split
 from mtquant.envs.engine import GameEngine
 from mtquant.envs.game import MarketGame
 from mtquant.envs.games.joint import JointGame
+from mtquant.envs.scenario import EpisodeSchedule, Scenario
 from mtquant.evaluation.result import BacktestResult
 from mtquant.sim.simulator import Episode
 from mtquant.types import ActFn, Array, Int
 
 
 def backtest(
-    game: MarketGame, split: Split, acts: Mapping[str, ActFn], name: str, *, slots: Int | None = None
+    game: MarketGame,
+    split: Split,
+    acts: Mapping[str, ActFn],
+    name: str,
+    *,
+    slots: Int | None = None,
+    conditions: Sequence[Scenario] = (Scenario(),),
 ) -> BacktestResult:
     """Run `acts` (one per agent) over every segment of `split` in parallel and return what happened.
 
-    `slots` [N, 1] gives the instrument of each pass for games of one instrument per row. Raises
-    `DataError` when no segment is longer than the warm-up.
+    `slots` [N, 1] gives the instrument of each pass for games of one instrument per row. With several `conditions`
+    every segment is run under each of them: all passes of the first, then all of the second. Raises `DataError` when
+    no segment is longer than the warm-up.
     """
-    passes = len(split.segments)
-    engine = GameEngine(game, split, passes, np.random.Generator(np.random.PCG64(0)))
-    schedule = engine.schedule
-    count = len(schedule.first)
-    if count != passes:
-        engine = GameEngine(game, split, count, np.random.Generator(np.random.PCG64(0)))
-    every = np.tile(np.arange(game.slots), (count, 1)) if slots is None else slots
-    ones = np.ones(count)
-    engine.begin_episode(Episode(schedule.first, schedule.last, every, ones, ones))
+    engine = _engine(game, split, slots, conditions)
+    count = engine.rows
     rows: list[dict[str, Array]] = []
     alive = np.ones(count, dtype=bool)
     start = np.asarray(engine.sim.state.equity).copy()
@@ -61,6 +62,26 @@ def backtest(
             # finished passes wait on their last bar so that the others can go on
             engine.sim.state = engine.sim.state._replace(t=np.where(ended, before.t, engine.sim.state.t))
     return _result(game, name, rows, start)
+
+
+def _engine(game: MarketGame, split: Split, slots: Int | None, conditions: Sequence[Scenario]) -> GameEngine:
+    """Return an engine with one row per segment and condition, at the start of its pass."""
+    unused = np.random.Generator(np.random.PCG64(0))
+    starts = np.array([start for start, _ in game.dataset.market.history_bounds()])
+    schedule = EpisodeSchedule(split, starts, game.spec.environment, multiple=game.decision_bars)
+    count, copies = len(schedule.first), len(conditions)
+    engine = GameEngine(game, split, count * copies, unused)
+    every = np.tile(np.arange(game.slots), (count, 1)) if slots is None else slots
+    episode = Episode(
+        np.tile(schedule.first, copies),
+        np.tile(schedule.last, copies),
+        np.tile(every, (copies, 1)),
+        np.repeat([condition.cost_scale for condition in conditions], count),
+        np.repeat([condition.volatility_scale for condition in conditions], count),
+        np.repeat([condition.noise_level for condition in conditions], count),
+    )
+    engine.begin_episode(episode)
+    return engine
 
 
 def _result(game: MarketGame, name: str, rows: list[dict[str, Array]], start: Array) -> BacktestResult:

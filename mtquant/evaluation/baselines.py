@@ -10,6 +10,10 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
+import pandas as pd
+import quadprog
+from scipy.optimize import minimize
+from scipy.signal import lfilter
 
 from mtquant.data.dataset import Dataset
 from mtquant.data.splits import Split
@@ -123,6 +127,68 @@ def inverse_volatility(setting: BaselineSetting) -> Baseline:
     return _finish("inverse_volatility", setting, np.ones_like(setting.close), note)
 
 
+def risk_parity(setting: BaselineSetting) -> Baseline:
+    """Hold every instrument, long, so that each contributes the same share of the portfolio's risk.
+
+    With the correlation of the train split; the unique solution is where x'Rx / 2 - mean(ln x) is least (Spinu, 2013).
+    """
+    correlation = setting.correlation
+    slots = len(correlation)
+
+    def value(logs: Float) -> tuple[float, Float]:
+        x = np.exp(logs)
+        return 0.5 * float(x @ correlation @ x) - float(logs.mean()), x * (correlation @ x) - 1.0 / slots
+
+    found = minimize(value, np.zeros(slots), jac=True, method="BFGS", options={"gtol": 1e-10})
+    direction = np.broadcast_to(np.exp(found.x), setting.close.shape)
+    note = "Equal contributions to risk by the correlations of the train split, long, rebalanced each bar."
+    return _finish("risk_parity", setting, direction, note)
+
+
+def minimum_variance(setting: BaselineSetting) -> Baseline:
+    """Hold the long notional weights of least variance, estimated anew every month from the bars of the last year.
+
+    The covariance of one-bar moves is shrunk as Ledoit and Wolf (2004) estimate; between estimates weights stand and
+    volatilities move on. Flat for the first half year of a history.
+    """
+    year = max(4, round(setting.dataset.market.bars_per_year))
+    half, month = year // 2, max(1, year // 12)
+    notional = _equal_notional(setting)
+    direction = np.zeros_like(notional)
+    for start, stop in setting.dataset.market.history_bounds():
+        moves = np.diff(setting.close[start:stop], axis=0) / setting.point_volatility[start : stop - 1]
+        weights = np.zeros(notional.shape[1])
+        for t in range(stop - start):
+            # moves[:t] end with the close of bar t
+            if t >= half and (t - half) % month == 0:
+                weights = _least_variance(moves[max(0, t - year) : t], notional[start + t])
+            direction[start + t] = notional[start + t] * weights
+    note = f"Long weights of least variance (Ledoit-Wolf covariance of {year} bars), estimated every {month} bars."
+    return _finish("minimum_variance", setting, direction, note)
+
+
+def macd(setting: BaselineSetting, spans: tuple[tuple[int, int], ...] = ((8, 24), (16, 48), (32, 96))) -> Baseline:
+    """Follow the mean of three moving-average convergence signals, of which extreme ones count less, at equal risk.
+
+    Differences of exponential means over the deviation of prices (63 bars), over their own deviation (252 bars),
+    through y exp(-y^2 / 4) / 0.89. Flat until half of both windows is there. Baz and others, "Dissecting investment
+    strategies in the cross section and time series" (2015).
+    """
+    close = setting.close
+    direction = np.zeros_like(close)
+    for start, stop in setting.dataset.market.history_bounds():
+        part = close[start:stop]
+        spread = _deviation(part, 63)
+        total = np.zeros_like(part)
+        for fast, slow in spans:
+            gap = (_ewma(part, 2 * fast - 1) - _ewma(part, 2 * slow - 1)) / spread
+            y = gap / _deviation(gap, 252)
+            total += y * np.exp(-0.25 * y * y) / 0.89
+        direction[start:stop] = np.nan_to_num(total / len(spans), nan=0.0, posinf=0.0, neginf=0.0)
+    named = ", ".join(f"{fast}/{slow}" for fast, slow in spans)
+    return _finish("macd", setting, direction, f"Mean of the MACD signals {named}, equal risk.")
+
+
 def momentum(setting: BaselineSetting) -> Baseline:
     """Follow the sign of the price change from twelve months to one month ago, at equal risk.
 
@@ -177,12 +243,13 @@ def random(setting: BaselineSetting) -> Baseline:
     note = f"Random exposures with the agent's turnover ({setting.turnover:.3g} of exposure per bar)."
     if rho != persistence:
         note += " The turnover could not be matched."
-    noise = setting.rng.standard_normal((bars, slots))
+    noise = deviation * setting.rng.standard_normal((bars, slots))
     table = np.empty((bars, slots))
     spread = math.sqrt(1.0 - rho * rho)
-    starts = {start for start, _ in setting.dataset.market.history_bounds()}
-    for t in range(bars):
-        table[t] = deviation * noise[t] if t in starts else rho * table[t - 1] + deviation * spread * noise[t]
+    for start, stop in setting.dataset.market.history_bounds():
+        first = noise[start : start + 1]
+        rest, _ = lfilter([spread], [1.0, -rho], noise[start + 1 : stop], axis=0, zi=rho * first)
+        table[start:stop] = np.concatenate([first, rest])
     table.flags.writeable = False
     return Baseline("random", table, note)
 
@@ -192,6 +259,25 @@ def _equal_notional(setting: BaselineSetting) -> Float:
     close = np.abs(setting.close)
     out: Float = setting.point_volatility / np.where(close > 0.0, close, np.inf)
     return out
+
+
+def _least_variance(moves: Float, notional: Float) -> Float:
+    """Return long weights [K], sum 1, of least variance; `notional` [K] is the exposure of one unit of notional."""
+    # slow to import, and only needed here
+    from sklearn.covariance import ledoit_wolf
+
+    covariance = ledoit_wolf(moves)[0] * np.outer(notional, notional)
+    scale = float(np.trace(covariance)) / len(notional)
+    slots = len(notional)
+    limits = np.concatenate([np.ones((slots, 1)), np.eye(slots)], axis=1)
+    out: Float = quadprog.solve_qp(covariance / scale, np.zeros(slots), limits, np.eye(slots + 1)[0], 1)[0]
+    return np.maximum(out, 0.0)
+
+
+def _deviation(values: Float, window: int) -> Float:
+    """Return the standard deviation of the last `window` rows; NaN before half of them is there, and where it is 0."""
+    out: Float = pd.DataFrame(values).rolling(window, min_periods=window // 2).std().to_numpy()
+    return np.where(out > 0.0, out, np.nan)
 
 
 def _offered(setting: BaselineSetting) -> int:
@@ -219,7 +305,10 @@ BASELINES: dict[str, Callable[..., Baseline]] = {
     "buy_and_hold": buy_and_hold,
     "equal_weight": equal_weight,
     "inverse_volatility": inverse_volatility,
+    "risk_parity": risk_parity,
+    "minimum_variance": minimum_variance,
     "momentum": momentum,
     "ma_crossover": ma_crossover,
+    "macd": macd,
     "random": random,
 }

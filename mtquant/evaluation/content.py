@@ -3,10 +3,18 @@
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
+from mtquant.evaluation.attribution import Attribution
+from mtquant.evaluation.fan import Fan
+from mtquant.evaluation.luck import Luck
+from mtquant.evaluation.pooling import FoldRow
 from mtquant.evaluation.result import BacktestResult
+from mtquant.evaluation.series import Days
 from mtquant.evaluation.skill import Skill
 from mtquant.evaluation.statistics import Interval
+from mtquant.evaluation.stress import Robustness
+from mtquant.evaluation.superiority import Superiority
 from mtquant.evaluation.targets import Judged
+from mtquant.evaluation.trials import Search
 from mtquant.types import Float, Int
 
 Measured = Mapping[str, float]
@@ -25,6 +33,8 @@ class Assessed:
     """All measures (`summary.summarise`)."""
     intervals: Mapping[str, Interval]
     """Of `assess.BOOTSTRAPPED`, `win_rate` and `var_compliance`."""
+    days: Days
+    """Daily returns, utilities and values at risk."""
     skill: Skill
     """Taken as the only trial; `trials.json` of a report counts them."""
     phase: int | None = None
@@ -123,7 +133,7 @@ class ReportContent:
     """The exact command that reproduces the run."""
     market: MarketNote
     phases: tuple[Assessed, ...]
-    """In order; the last is the result."""
+    """In order; the last is the result where validation chose none."""
     baselines: tuple[Assessed, ...] = ()
     controls: tuple[Assessed, ...] = ()
     """Passes that answer a question, e.g. joint training without peers."""
@@ -133,8 +143,37 @@ class ReportContent:
     curves: tuple[LearningCurve, ...] = ()
     alarms: tuple[str, ...] = ()
     """What the learning curves give reason to look at, one sentence each."""
-    trials: int | None = None
-    """How many configurations were tried before this result; None: not known."""
+    chosen: Assessed | None = None
+    """Of a walk-forward: in every fold the phase that earned its place on validation."""
+    traded: int | None = None
+    """Of one fold: the phase that earned its place on validation."""
+    folds: tuple[FoldRow, ...] = ()
+    paths: Mapping[str, tuple[float, ...]] = field(default_factory=dict)
+    """Of combinatorial cross-validation: Sharpe ratio of every path, by backtest."""
+    search: Search | None = None
+    """What is left of the result among everything that was tried on the same bars; None: not known."""
+    luck: Luck | None = None
+    """The result among random policies that trade as much."""
+    fan: Fan | None = None
+    """Quantiles of resampled equity of the result."""
+    attribution: Attribution | None = None
+    """Where the result's profit came from."""
+    robustness: Robustness | None = None
+    """How the result bears other circumstances."""
+    superiority: Superiority | None = None
+    """The result among the baselines."""
     seed: int | None = None
     notes: tuple[str, ...] = ()
     """Further sentences of the caller (macro columns in use, limits that cannot bind, ...)."""
+
+    @property
+    def result(self) -> Assessed | None:
+        """What the report is about: what validation chose, else the last phase."""
+        if self.chosen is not None or not self.phases:
+            return self.chosen
+        return self.phases[-1 if self.traded is None else self.traded - 1]
+
+    @property
+    def consecutive(self) -> bool:
+        """Whether the passes follow each other in time, as the folds of a walk-forward do."""
+        return bool(self.folds) and not self.paths

@@ -1,85 +1,20 @@
-"""The report's figures: one drawing, written as PNG (light) and as SVG whose colours follow the page."""
+"""The report's figures of equity, risk and learning; `drawing` says how they look."""
 
-import io
 import re
 from collections.abc import Callable
-from typing import Any
 
 import matplotlib as mpl
 import numpy as np
-from matplotlib.axes import Axes
-from matplotlib.dates import AutoDateLocator, ConciseDateFormatter
 from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter, LogLocator, NullLocator
 
 from mtquant import metrics
+from mtquant.evaluation import diagnosis_plots as diagnoses
 from mtquant.evaluation.content import Assessed, ReportContent
+from mtquant.evaluation.drawing import HEIGHT, LIGHT, STYLE, figure_of, legend, png, svg, thinned, time_axis
+from mtquant.evaluation.pooling import strung
 from mtquant.evaluation.result import BacktestResult
-from mtquant.evaluation.series import DAY
 from mtquant.types import Float
-
-LIGHT = {
-    "ink": "#1d2329",
-    "muted": "#68727d",
-    "line": "#dfe3e8",
-    "other": "#a3acb6",
-    "phase1": "#3a8fa6",
-    "phase2": "#7a5bd0",
-    "phase3": "#d4532a",
-    "good": "#1e8556",
-    "bad": "#c0392f",
-    "group0": "#2c6fbd",
-    "group1": "#c98a12",
-    "group2": "#2f9169",
-    "group3": "#ad4a91",
-    "group4": "#7d7f30",
-}
-DARK = {
-    "ink": "#e9ecef",
-    "muted": "#9aa5b1",
-    "line": "#343b44",
-    "other": "#6f7a86",
-    "phase1": "#5fb9d0",
-    "phase2": "#a791f0",
-    "phase3": "#ff8355",
-    "good": "#57c48f",
-    "bad": "#f2776b",
-    "group0": "#6aa8f0",
-    "group1": "#ecb84a",
-    "group2": "#63c79d",
-    "group3": "#de86c4",
-    "group4": "#b9bb62",
-}
-"""Colours by name; a light colour stands for its name in the SVG, so all must differ."""
-
-POINTS = 400
-WIDTH, HEIGHT = 5.0, 2.7
-
-STYLE: dict[Any, Any] = {
-    "font.size": 9.0,
-    "font.family": "sans-serif",
-    "axes.spines.top": False,
-    "axes.spines.right": False,
-    "axes.edgecolor": LIGHT["line"],
-    "axes.labelcolor": LIGHT["muted"],
-    "text.color": LIGHT["ink"],
-    "xtick.color": LIGHT["muted"],
-    "ytick.color": LIGHT["muted"],
-    "axes.grid": True,
-    "grid.color": LIGHT["line"],
-    "grid.linewidth": 0.6,
-    "axes.axisbelow": True,
-    "lines.linewidth": 1.6,
-    "legend.frameon": False,
-    "legend.fontsize": 8.5,
-    "legend.labelcolor": LIGHT["ink"],
-    "svg.fonttype": "none",
-    "svg.hashsalt": "mtquant",
-    "figure.facecolor": "none",
-    "axes.facecolor": "none",
-    "axes.unicode_minus": True,
-    "path.simplify": False,
-}
 
 
 def draw(content: ReportContent) -> dict[str, tuple[str, bytes]]:
@@ -89,57 +24,23 @@ def draw(content: ReportContent) -> dict[str, tuple[str, bytes]]:
         for name, paint in PLOTS.items():
             figure = paint(content)
             if figure is not None:
-                out[name] = (_svg(figure, name), _png(figure))
+                out[name] = (svg(figure, name), png(figure))
     return out
 
 
-def _svg(figure: Figure, name: str) -> str:
-    buffer = io.StringIO()
-    figure.savefig(buffer, format="svg", metadata={"Date": None, "Creator": None}, transparent=True)
-    text = buffer.getvalue()
-    text = text[text.index("<svg") :]
-    text = re.sub(r"<metadata>.*?</metadata>", "", text, flags=re.DOTALL)
-    # ids must differ between the figures of one page
-    text = re.sub(r'(id="|href="#|url\(#)', rf"\g<1>{name}-", text)
-    text = re.sub(r"'[^']*'(, '[^']*')*, sans-serif", "var(--font)", text)
-    for key, colour in LIGHT.items():
-        text = text.replace(colour, f"var(--{key})")
-    text = re.sub(r' xmlns(:xlink)?="[^"]*"', "", text).replace("xlink:href", "href")
-    return re.sub(r'<svg [^>]*viewBox="([^"]*)"[^>]*>', r'<svg viewBox="\1" role="img">', text, count=1)
-
-
-def _png(figure: Figure) -> bytes:
-    buffer = io.BytesIO()
-    figure.savefig(buffer, format="png", dpi=160, facecolor="white", metadata={"Software": None})
-    return buffer.getvalue()
-
-
-def _figure(height: float = HEIGHT) -> tuple[Figure, Axes]:
-    figure = Figure(figsize=(WIDTH, height), layout="constrained")
-    return figure, figure.add_subplot()
-
-
-def _legend(figure: Figure, ncols: int = 4) -> None:
-    figure.legend(loc="outside upper left", ncols=ncols, handlelength=1.6, columnspacing=1.2)
-
-
-def _colour(entry: Assessed) -> str:
+def _colour(entry: Assessed, content: ReportContent) -> str:
+    if entry is content.chosen:
+        return LIGHT["ink"]
     return LIGHT.get(f"phase{entry.phase}", LIGHT["other"])
 
 
-def _axis(axes: Axes, result: BacktestResult) -> Float:
-    """Return `[S + 1]` positions in time and label the axis: dates for one pass, years since the start for several."""
-    bars = len(result.time)
-    if result.time.shape[1] > 1:
-        axes.set_xlabel("years since the start of a history")
-        out: Float = np.arange(bars + 1) / result.bars_per_year
-        return out
-    # days since 1970, which is how matplotlib counts dates
-    days = result.time[:, 0] / DAY
-    locator = AutoDateLocator(minticks=3, maxticks=6)  # type: ignore[no-untyped-call]
-    axes.xaxis.set_major_locator(locator)
-    axes.xaxis.set_major_formatter(ConciseDateFormatter(locator))  # type: ignore[no-untyped-call]
-    return np.append(days, days[-1] + (days[-1] - days[-2] if bars > 1 else 0.0))
+def _phases(content: ReportContent) -> list[Assessed]:
+    """Return the phases, and what a walk-forward chose of them."""
+    return [*content.phases, *((content.chosen,) if content.chosen else ())]
+
+
+def _over_time(entry: Assessed, content: ReportContent) -> BacktestResult:
+    return strung(entry.result) if content.consecutive else entry.result
 
 
 def _wealth(result: BacktestResult) -> Float:
@@ -157,32 +58,19 @@ def _mean(values: Float) -> Float:
     return out
 
 
-def _thin(x: Float, y: Float, *, largest: bool = False) -> tuple[Float, Float]:
-    """Return at most about `POINTS` points; with `largest`, the largest of each bucket, so that peaks stay."""
-    every = max(1, -(-len(x) // POINTS))
-    if every == 1:
-        return x, y
-    starts = np.arange(0, len(x), every)
-    if largest:
-        return x[starts], np.fmax.reduceat(y, starts)
-    keep = np.unique(np.append(starts, len(x) - 1))
-    return x[keep], y[keep]
-
-
 def _equity(content: ReportContent) -> Figure | None:
     if not content.phases:
         return None
-    figure, axes = _figure()
+    figure, axes = figure_of()
     least, most = 1.0, 1.0
-    for entry in (*content.baselines, *content.phases):
-        x = _axis(axes, entry.result)
-        is_phase = entry.phase is not None
-        thin, value = _thin(x, _mean(_wealth(entry.result)))
+    for entry, is_phase in (*((b, False) for b in content.baselines), *((p, True) for p in _phases(content))):
+        result = _over_time(entry, content)
+        thin, value = thinned(time_axis(axes, result), _mean(_wealth(result)))
         least, most = min(least, np.nanmin(value)), max(most, np.nanmax(value))
         axes.plot(
             thin,
             value,
-            color=_colour(entry),
+            color=_colour(entry, content),
             label=entry.short if is_phase else None,
             linewidth=1.8 if is_phase else 0.9,
             zorder=3 if is_phase else 2,
@@ -195,36 +83,36 @@ def _equity(content: ReportContent) -> Figure | None:
         axes.yaxis.set_minor_locator(NullLocator())
     axes.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
     axes.set_ylabel("equity / initial capital, net")
-    _legend(figure)
+    legend(figure)
     return figure
 
 
 def _drawdown(content: ReportContent) -> Figure | None:
     if not content.phases:
         return None
-    figure, axes = _figure()
-    for entry in content.phases:
-        x = _axis(axes, entry.result)
-        depth = metrics.drawdown(metrics.wealth(entry.result.returns)).max(axis=1)
-        thin, deep = _thin(x, 100.0 * depth, largest=True)
-        axes.plot(thin, -deep, color=_colour(entry), label=entry.short, linewidth=1.3)
+    figure, axes = figure_of()
+    for entry in _phases(content):
+        result = _over_time(entry, content)
+        depth = metrics.drawdown(metrics.wealth(result.returns)).max(axis=1)
+        thin, deep = thinned(time_axis(axes, result), 100.0 * depth, largest=True)
+        axes.plot(thin, -deep, color=_colour(entry, content), label=entry.short, linewidth=1.3)
     axes.set_ylabel("drawdown, %")
     axes.set_ylim(top=0.0)
-    _legend(figure)
+    legend(figure)
     return figure
 
 
 def _intervals(content: ReportContent) -> Figure | None:
-    entries = [*content.phases, *content.controls, *content.baselines]
+    entries = [*_phases(content), *content.controls, *content.baselines]
     if not entries:
         return None
-    figure, axes = _figure(0.9 + 0.27 * len(entries))
+    figure, axes = figure_of(0.9 + 0.27 * len(entries))
     for row, entry in enumerate(reversed(entries)):
         found = entry.intervals["sharpe"]
         if np.isfinite(found.value):
-            axes.plot(found.value, row, "o", color=_colour(entry), markersize=5)
+            axes.plot(found.value, row, "o", color=_colour(entry, content), markersize=5)
         if found.known:
-            axes.plot([found.low, found.high], [row, row], color=_colour(entry), linewidth=2)
+            axes.plot([found.low, found.high], [row, row], color=_colour(entry, content), linewidth=2)
     for judged in content.targets:
         names = [e.phase for e in reversed(entries)]
         if judged.target.measure == "sharpe" and judged.target.phase:
@@ -240,23 +128,24 @@ def _intervals(content: ReportContent) -> Figure | None:
 
 
 def _groups(content: ReportContent, values: Callable[[BacktestResult], Float | None], label: str) -> Figure | None:
-    found = [(e, values(e.result)) for e in content.phases]
-    present = [(e, v) for e, v in found if v is not None]
-    if not present:
+    entry = content.result
+    if entry is None:
         return None
-    entry, shares = present[-1]
-    result = entry.result
+    result = _over_time(entry, content)
+    shares = values(result)
+    if shares is None:
+        return None
     count = int(result.alive[:, 0].sum())
     every = max(1, -(-count // 200))
     starts = np.arange(0, count, every)
     sizes = np.diff(np.append(starts, count))[:, None]
     table = np.add.reduceat(shares[:count], starts, axis=0) / sizes
-    figure, axes = _figure()
-    x = _axis(axes, result)
+    figure, axes = figure_of()
+    x = time_axis(axes, result)
     colours = [LIGHT[f"group{g % 5}"] for g in range(len(result.groups))]
     axes.stackplot(x[starts], table.T, labels=result.groups, colors=colours, alpha=0.85, linewidth=0)
     axes.set_ylabel(f"{label}, {entry.short}")
-    _legend(figure, ncols=3)
+    legend(figure, ncols=3)
     return figure
 
 
@@ -276,22 +165,24 @@ def _allocation(content: ReportContent) -> Figure | None:
 def _learning(content: ReportContent) -> Figure | None:
     if not content.curves:
         return None
-    figure, axes = _figure(HEIGHT + 0.1 * len(content.curves))
+    figure, axes = figure_of(HEIGHT + 0.1 * len(content.curves))
     for index, curve in enumerate(content.curves):
         phase = re.match(r"phase(\d)", curve.unit)
         colour = LIGHT["other"] if phase is None else LIGHT.get(f"phase{phase[1]}", LIGHT["other"])
         style = ("-", "--", ":", "-.")[sum(c.unit[:6] == curve.unit[:6] for c in content.curves[:index]) % 4]
-        x, y = _thin(curve.step.astype(np.float64) / 1000.0, curve.value)
+        x, y = thinned(curve.step.astype(np.float64) / 1000.0, curve.value)
         axes.plot(x, y, style, color=colour, label=f"{curve.unit}: {curve.metric}", linewidth=1.3)
     axes.set_xlabel("steps, thousands")
-    _legend(figure, ncols=2)
+    metrics_shown = {curve.metric for curve in content.curves}
+    axes.set_ylabel(metrics_shown.pop() if len(metrics_shown) == 1 else "as named above")
+    legend(figure, ncols=2)
     return figure
 
 
 def _share(content: ReportContent) -> Figure | None:
     if not content.shares:
         return None
-    figure, axes = _figure(0.9 + 0.42 * len(content.shares))
+    figure, axes = figure_of(0.9 + 0.42 * len(content.shares))
     for row, share in enumerate(reversed(content.shares)):
         colour = LIGHT.get(f"phase{share.phase}", LIGHT["other"])
         top = max(share.reference_utility, share.bound_utility or 0.0)
@@ -310,6 +201,11 @@ PLOTS: dict[str, Callable[[ReportContent], Figure | None]] = {
     "share": _share,
     "equity": _equity,
     "drawdown": _drawdown,
+    "fan": diagnoses.fan,
+    "rolling": diagnoses.rolling,
+    "attribution": diagnoses.waterfall,
+    "costs": diagnoses.cost_sweep,
+    "calibration": diagnoses.calibration,
     "exposure": _exposure,
     "allocation": _allocation,
     "learning": _learning,

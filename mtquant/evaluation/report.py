@@ -5,29 +5,46 @@ deterministic; the page also names the run and its command.
 """
 
 import math
-from collections.abc import Mapping
-from dataclasses import asdict, is_dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, is_dataclass, replace
 from html import escape
 from importlib import resources
 from pathlib import Path
 from typing import Any
 
+from mtquant.evaluation import diagnosis_tables as diagnoses
 from mtquant.evaluation import report_tables as tables
 from mtquant.evaluation.content import Assessed, ReportContent
-from mtquant.evaluation.plots import DARK, LIGHT, draw
+from mtquant.evaluation.drawing import DARK, LIGHT
+from mtquant.evaluation.plots import draw
 from mtquant.evaluation.report_text import honest_statements, market_sentence, verdict_lines
 from mtquant.store.digests import canonical_json, digest_bytes
 from mtquant.store.files import make_folder, write_atomic
 
+TRIALS = "trials.json"
+UNIT_MARKS = {"done": "good", "failed": "bad", "damaged": "bad", "dead": "bad"}
 CAPTIONS = {
     "sharpe": "Net Sharpe ratio and its interval",
     "share": "Noise-free utility beside what is possible",
     "equity": "Equity net of costs, mean over passes",
     "drawdown": "Drawdown, deepest pass at each bar",
+    "fan": "What a path like this one could have become: quantiles of resampled equity",
+    "rolling": "Net Sharpe ratio of the last half year",
+    "attribution": "Where the profit came from",
+    "costs": "Net return a year by cost",
+    "calibration": "Value at risk: days that lost more, said and seen",
     "exposure": "Exposure by group, risk units, first pass",
     "allocation": "Budgets of the meta-controller, first pass",
     "learning": "Learning curves",
 }
+CONSECUTIVE = {
+    "equity": "Equity net of costs, fold after fold",
+    "drawdown": "Drawdown, fold after fold",
+    "exposure": "Exposure by group, risk units",
+    "allocation": "Budgets of the meta-controller",
+    "learning": "Learning curves, mean over folds",
+}
+"""Captions where the passes follow each other in time."""
 LIGHT_PAGE = {"page": "#f6f7f9", "panel": "#ffffff"}
 DARK_PAGE = {"page": "#14181d", "panel": "#1b2027"}
 FONTS = {
@@ -45,6 +62,9 @@ def write_report(content: ReportContent, folder: Path) -> dict[str, str]:
     make_folder(folder / "plots")
     data = canonical_json(report_values(content))
     digests = {"report.json": digest_bytes(data)}
+    if content.search is not None:
+        # what was tried before depends on the store and not on the settings: no digest of it
+        write_atomic(folder / TRIALS, canonical_json(_json(content.search)))
     for name, (_, png) in drawings.items():
         write_atomic(folder / "plots" / f"{name}.png", png)
         digests[f"plots/{name}.png"] = digest_bytes(png)
@@ -54,8 +74,29 @@ def write_report(content: ReportContent, folder: Path) -> dict[str, str]:
     return digests
 
 
+def write_failed(folder: Path, title: str, units: Sequence[tuple[str, str, str]]) -> None:
+    """Write the report of a run that has no result: `report.html` and `report.json`, which say that it failed.
+
+    `units` are name, state and message of every unit.
+    """
+    rows = [
+        (escape(name), tables.chip(state, UNIT_MARKS.get(state, "open")), _words(told)) for name, state, told in units
+    ]
+    lead = "This run failed. It has no result; whatever its units measured before is not one."
+    page = (
+        f'{_head(title)}<header><h1>{escape(title)}</h1><ul class="verdict"><li class="bad">Failed</li></ul>'
+        f'<p class="lead">{lead}</p></header><main><section><h2>Units</h2>'
+        f"{tables.table(('Unit', 'State', 'What happened'), rows, words=True)}</section></main></body></html>\n"
+    )
+    named = [dict(zip(("name", "state", "message"), unit, strict=True)) for unit in units]
+    write_atomic(folder / "report.json", canonical_json({"title": title, "verdict": "failed", "units": named}))
+    write_atomic(folder / "report.html", page.encode())
+
+
 def report_values(content: ReportContent) -> dict[str, Any]:
-    """Return every figure of `content` as JSON values; NaN is null. Run and command are left out."""
+    """Return every figure of `content` as JSON values; NaN is null. Run, command and search are left out."""
+
+    content = replace(content, search=None)
 
     def entries(found: tuple[Assessed, ...]) -> list[Any]:
         kept = ("name", "title", "phase", "note", "summary", "intervals", "skill")
@@ -73,7 +114,19 @@ def report_values(content: ReportContent) -> dict[str, Any]:
         "targets": [{**_json(j), "verdict": str(j.verdict)} for j in content.targets],
         "statements": honest_statements(content),
         "alarms": list(content.alarms),
-        "trials": content.trials,
+        "curves": [
+            {"unit": c.unit, "metric": c.metric, "step": c.step.tolist(), "value": _json(c.value.tolist())}
+            for c in content.curves
+        ],
+        "traded": content.traded,
+        "chosen": entries((content.chosen,))[0] if content.chosen else None,
+        "folds": _json(content.folds),
+        "paths": _json(content.paths),
+        "attribution": _json(content.attribution),
+        "robustness": _json(content.robustness),
+        "fan": _json(content.fan),
+        "luck": _json(content.luck),
+        "superiority": _json(content.superiority),
         "seed": content.seed,
     }
 
@@ -88,14 +141,19 @@ def render(content: ReportContent, drawings: Mapping[str, str]) -> str:
     )
     seed = "" if content.seed is None else f" · seed {content.seed}"
     return (
-        '<!doctype html><html lang="en"><head><meta charset="utf-8">'
-        '<meta name="viewport" content="width=device-width, initial-scale=1">'
-        f"<title>{escape(content.title)}</title><style>{_style()}</style></head><body>"
-        f"<header><h1>{escape(content.title)}</h1>"
+        f"{_head(content.title)}<header><h1>{escape(content.title)}</h1>"
         f'<p class="tag">run {escape(content.run_id)}{seed}</p>'
         f'<ul class="verdict">{verdict}</ul>'
         f'<p class="lead">{_words(market_sentence(content))}</p></header>'
         f"<main>{sections}</main><footer></footer></body></html>\n"
+    )
+
+
+def _head(title: str) -> str:
+    return (
+        '<!doctype html><html lang="en"><head><meta charset="utf-8">'
+        '<meta name="viewport" content="width=device-width, initial-scale=1">'
+        f"<title>{escape(title)}</title><style>{_style()}</style></head><body>"
     )
 
 
@@ -105,12 +163,14 @@ def _sections(content: ReportContent, drawings: Mapping[str, str]) -> list[tuple
     allocation = ("allocation_efficiency", "allocation_gain") if known else ()
     everything = tables.everything_table(content)
     return [
+        ("targets", "The documents' targets", tables.target_table(content)),
         ("phases", "The phases, out of sample", tables.cards(content) if content.phases else ""),
         ("optimum", "Share of the optimum", tables.share_table(content) if content.shares else ""),
         ("promotions", "Did each phase earn its place?", tables.promotion_table(content)),
-        ("targets", "The documents' targets", tables.target_table(content)),
-        ("plots", "Plots", _plots(drawings)),
+        ("plots", "Plots", _plots(drawings, CAPTIONS | CONSECUTIVE if content.consecutive else CAPTIONS)),
         ("alarms", "Alarms during training", _items(list(content.alarms))),
+        ("folds", "The folds", tables.fold_table(content)),
+        ("skill", "Skill or luck", tables.skill_table(content)),
         ("baselines", "Beside the baselines", tables.comparison_table(content) if content.baselines else ""),
         (
             "specialists",
@@ -120,6 +180,8 @@ def _sections(content: ReportContent, drawings: Mapping[str, str]) -> list[tuple
         ),
         ("robustness", "Risk-adjusted returns and robustness", tables.measures_table(content, tables.ROBUSTNESS)),
         ("costs", "Costs and trading", tables.measures_table(content, tables.COSTS)),
+        ("attribution", "Where the profit came from", diagnoses.attribution_tables(content)),
+        ("stress", "Under other circumstances", diagnoses.robustness_tables(content)),
         ("limits", "Risk limits", tables.measures_table(content, tables.LIMITS)),
         ("instruments", "Instruments", tables.grouped_table(content, "instrument", ("sharpe", "annual_return"))),
         ("honest", "Before believing this", _items(honest_statements(content))),
@@ -133,9 +195,9 @@ def _sections(content: ReportContent, drawings: Mapping[str, str]) -> list[tuple
     ]
 
 
-def _plots(drawings: Mapping[str, str]) -> str:
+def _plots(drawings: Mapping[str, str], captions: Mapping[str, str]) -> str:
     figures = "".join(
-        f"<figure><figcaption>{escape(CAPTIONS[name])}</figcaption>{svg}</figure>" for name, svg in drawings.items()
+        f"<figure><figcaption>{escape(captions[name])}</figcaption>{svg}</figure>" for name, svg in drawings.items()
     )
     return f'<div class="plots">{figures}</div>' if figures else ""
 

@@ -11,6 +11,7 @@ from mtquant.evaluation.targets import FINAL, Judged, Verdict
 
 CARD = ("annual_return", "annual_volatility", "max_drawdown", "win_rate", "utility", "var_compliance")
 COMPARED = ("sharpe", "annual_return", "annual_volatility", "max_drawdown", "turnover", "cost_per_year")
+PHASE_PAIRS = ("Phase 2 over 1", "Phase 3 over 2", "Phase 3 over 1")
 COSTS = ("gross_per_year", "cost_per_year", "cost_share_of_gross", "turnover", "gross_exposure", "hit_rate")
 ROBUSTNESS = (
     "sharpe_standard_error",
@@ -101,6 +102,89 @@ def cards(content: ReportContent) -> str:
             f"<dl>{rows}</dl>{note}</article>"
         )
     return f'<div class="cards">{"".join(out)}</div>'
+
+
+def fold_table(content: ReportContent) -> str:
+    """Return one row per fold of a walk-forward; nothing where there are none."""
+    names = ("chosen", *(entry.name for entry in content.phases))
+    rows = [
+        (
+            str(row.fold),
+            escape(row.train),
+            escape(row.validation),
+            escape(row.test),
+            f"phase {row.chosen}",
+            *_gains(row.gains),
+            *(written(row.sharpe[name], "ratio") for name in names),
+        )
+        for row in content.folds
+    ]
+    head = ("Fold", "Train", "Validation", "Test", "Chosen", *PHASE_PAIRS)
+    note = (
+        "Gains are those on validation, as certainty-equivalent return per year; they choose the phase. Sharpe ratios "
+        "are those on test, which was opened once."
+    )
+    return table((*head, *(f"Sharpe ratio, {escape(n)}" for n in names)), rows, note=note) + _path_table(content)
+
+
+def _gains(found: Sequence[Interval]) -> list[str]:
+    """Return one cell per comparison; the last is empty where it was not needed."""
+    told = [with_interval(gain, "percent", sign=True) for gain in found]
+    return told + [""] * (len(PHASE_PAIRS) - len(told))
+
+
+def _path_table(content: ReportContent) -> str:
+    rows = [
+        (escape(name), *(written(value, "ratio") for value in (min(found), sum(found) / len(found), max(found))))
+        for name, found in content.paths.items()
+    ]
+    return table(("Sharpe ratio of the paths", "Lowest", "Mean", "Highest"), rows)
+
+
+def skill_table(content: ReportContent) -> str:
+    """Return what the Sharpe ratios say about skill, and what is left of the result after the search."""
+    entries = (*((content.chosen,) if content.chosen else ()), *content.phases, *content.controls, *content.baselines)
+    rows = [
+        (
+            escape(entry.short),
+            written(entry.skill.sharpe, "ratio"),
+            written(entry.skill.error, "ratio"),
+            written(entry.skill.annualised, "ratio"),
+            written(entry.skill.probability, "percent"),
+            written(entry.skill.years_needed, "years"),
+            written(entry.skill.trials_endured, "count"),
+        )
+        for entry in entries
+    ]
+    head = (
+        "",
+        "Sharpe ratio",
+        "Standard error",
+        "Annualised (Lo)",
+        "Probability above zero",
+        "Years needed",
+        "Trials endured",
+    )
+    note = (
+        "Each taken as the only trial. The error and the annualisation allow for autocorrelation. Years needed: the "
+        "track record that tells such a ratio from zero at 95 %. Trials endured: the largest search of which this "
+        "could be the best and still count as skill."
+    )
+    return (table(head, rows, note=note) if entries else "") + _superiority(content)
+
+
+def _superiority(content: ReportContent) -> str:
+    found = content.superiority
+    if found is None or not found.confidence_set:
+        return ""
+    titles = {entry.name: entry.short for entry in (*content.phases, *content.baselines)}
+    titles |= {content.chosen.name: content.chosen.short} if content.chosen else {}
+    kept = ", ".join(escape(titles.get(name, name)) for name in found.confidence_set)
+    return (
+        '<p class="note">Test that no baseline is better (superior predictive ability, on daily utility): p = '
+        f"{written(found.beaten_p, 'probability')}. Cannot be told from the best (90 % model confidence set): "
+        f"{kept}.</p>"
+    )
 
 
 def _card_label(entry: Assessed, name: str) -> str:

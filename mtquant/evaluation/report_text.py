@@ -8,9 +8,12 @@ from enum import StrEnum
 from scipy.stats import norm
 
 from mtquant.evaluation.content import Assessed, Promotion, ReportContent, ShareRow
+from mtquant.evaluation.luck import NEEDED
 from mtquant.evaluation.measures import spanned, written
+from mtquant.evaluation.skill import Finding
 from mtquant.evaluation.statistics import Interval
 from mtquant.evaluation.targets import Judged, Verdict
+from mtquant.evaluation.trials import Search
 
 SUSPICIOUS_SHARPE = 1.0
 """Net Sharpe ratio on real bars from which a leak is likelier than skill."""
@@ -87,11 +90,40 @@ def skill_line(entry: Assessed, *, planted: bool) -> Line:
     return Line(Tone.OPEN, f"{head}, above zero on this one split. That is no evidence of profit to come.")
 
 
+def search_line(search: Search) -> Line:
+    """Say what is left of the Sharpe ratio after the trials it was chosen from."""
+    skill = search.skill
+    tried = "the only trial" if skill.trials == 1 else f"one of {skill.trials} trials"
+    if skill.finding is Finding.UNKNOWN:
+        return Line(Tone.OPEN, f"It is {tried} on these bars; too little was observed to judge skill.")
+    text = (
+        f"It is {tried} recorded on these bars: the probability that it is more than the luck of so many (deflated "
+        f"Sharpe ratio) is {written(skill.deflated, 'percent')}, which is {skill.finding}."
+    )
+    if search.overfitting is not None:
+        chance = _whole(search.overfitting.probability)
+        text += f" Choosing the best of them was overfitting with a probability of {chance}."
+    return Line(Tone.GOOD if skill.finding is Finding.SKILL else Tone.OPEN, text)
+
+
+def luck_line(content: ReportContent) -> Line | None:
+    """Say where the result stands among random policies that trade as much; None where none was drawn."""
+    luck, entry = content.luck, content.result
+    if luck is None or entry is None or math.isnan(luck.percentile):
+        return None
+    beaten = luck.percentile >= NEEDED
+    text = (
+        f"{entry.short} beats {_whole(luck.percentile)} of {luck.draws} random policies with its turnover, costs and "
+        f"limits; {_whole(NEEDED)} of them stay below a Sharpe ratio of {written(luck.needed, 'ratio')}."
+    )
+    return Line(Tone.GOOD, text) if beaten else Line(Tone.OPEN, f"{text} That is no evidence of skill.")
+
+
 def baseline_line(content: ReportContent) -> Line | None:
     """Say which baselines have a net Sharpe ratio at least as high as the result; None where there are none."""
-    if not content.phases:
+    entry = content.result
+    if entry is None:
         return None
-    entry = content.phases[-1]
     if not content.baselines or not math.isfinite(entry.summary["sharpe"]):
         return None
     ranked = sorted(content.baselines, key=_ranking, reverse=True)
@@ -118,13 +150,17 @@ def verdict_lines(content: ReportContent) -> list[Line]:
     """Return what the report opens with."""
     planted = content.market.planted
     lines: list[Line | None] = []
-    if content.phases:
-        lines.append(skill_line(content.phases[-1], planted=planted))
+    if content.result is not None:
+        lines.append(skill_line(content.result, planted=planted))
+    if content.traded is not None:
+        lines.append(Line(Tone.FACT, f"In this fold validation chose phase {content.traded}; that is what it trades."))
+    if content.search is not None:
+        lines.append(search_line(content.search))
     specialists = [row for row in content.shares if row.phase == 1]
     lines.append(specialists_line(specialists))
     lines += [Line(_share_tone([row]), share_sentence(row)) for row in content.shares if (row.phase or 0) > 1]
     lines += [promotion_line(p) for p in content.promotions]
-    lines += [baseline_line(content), target_line(content.targets)]
+    lines += [luck_line(content), baseline_line(content), target_line(content.targets)]
     return [line for line in lines if line is not None]
 
 
@@ -137,11 +173,13 @@ def market_sentence(content: ReportContent) -> str:
         if market.planted
         else "Real bars. Nothing here is a claim of profitability."
     )
-    if not content.phases:
+    if content.result is None:
         return kind
-    summary = content.phases[-1].summary
+    summary = content.result.summary
     passes, years = round(summary["passes"]), written(summary["years"], "years")
     several = f"{passes} independent passes" if passes > 1 else "one pass"
+    if content.consecutive:
+        several = f"{passes} test blocks, one after the other"
     return (
         f"{kind} Split: {market.split}, {market.timeframe} bars, {several}, {years} years in all; "
         f"costs: {market.costs}."
@@ -150,22 +188,21 @@ def market_sentence(content: ReportContent) -> str:
 
 def honest_statements(content: ReportContent) -> list[str]:
     """Return what a reader must know before believing the figures."""
-    out = ["All figures come from a single split. How much they would change with another is not measured here."]
-    if content.trials is None:
-        out.append(
-            "The number of configurations tried before this run is not known, so the Sharpe ratios cannot be "
-            "corrected for selection (no deflated Sharpe ratio). Repeated looks at the test split make them too high."
-        )
-    else:
-        out.append(
-            f"{content.trials} configurations were tried before this run; the Sharpe ratios are not corrected for it."
-        )
+    out = []
+    if not content.folds:
+        out.append("All figures come from a single split. `mtquant train --walk-forward` says how much they change.")
+    out.append(
+        "Sharpe ratios are as they were measured. Trials made outside of this store are not counted; state them as "
+        "`evaluation.earlier_trials`. Repeated looks at the test split make its figures too high."
+    )
+    if content.paths:
+        out.append("Combinatorial folds train on bars after some of their tests: a diagnostic, not a track record.")
     for entry in content.phases:
         error = entry.summary["sharpe_standard_error"]
         years = written(entry.summary["years"], "years")
         out.append(f"{entry.short}: standard error of the Sharpe ratio {written(error, 'ratio')} over {years} years.")
-    if content.phases:
-        out += _about_last(content.phases[-1], planted=content.market.planted)
+    if content.result is not None:
+        out += _about_last(content.result, planted=content.market.planted)
     return [*out, *content.notes]
 
 

@@ -121,22 +121,25 @@ class Skill:
         return Finding.SKILL if self.deflated >= CONFIDENCE else Finding.NONE
 
 
-def judge_skill(passes: Sequence[Float], per_year: float, *, others: Sequence[float] = (), free: float = 0.0) -> Skill:
+def judge_skill(
+    passes: Sequence[Float], per_year: float, *, others: Sequence[float] = (), unlisted: int = 0, free: float = 0.0
+) -> Skill:
     """Return what daily returns `[D_n]` of independent passes say about skill.
 
-    `others` are the annualised Sharpe ratios of all other trials on the same bars. Below `FEW_TRIALS` their spread is
+    `others` are the annualised Sharpe ratios of other trials on the same bars, `unlisted` counts those whose ratio is
+    not known, `free` is the annual rate that is subtracted. Below `FEW_TRIALS` their spread is
     too uncertain and that of chance is used, which is the standard error. The error allows for dependence and for
     skew and kurtosis; for independent returns all figures are the published ones. NaN where there are too few returns
     or no variance.
     """
     kept = [np.asarray(p, dtype=np.float64)[:, None] - free / per_year for p in passes if len(p)]
-    trials = len(others) + 1
+    trials = len(others) + 1 + unlisted
     days = sum(len(p) for p in kept)
     sharpe = float(metrics.sharpe(np.concatenate(kept), per_year)[0]) if days else math.nan
     error = float(sharpe_error(kept, per_year)[0]) if math.isfinite(sharpe) else math.nan
     if not error > 0.0:
         return Skill(sharpe, math.nan, math.nan, math.nan, trials, math.nan, math.nan, math.nan, math.nan)
-    deviation = float(np.std([sharpe, *others], ddof=1)) if trials >= FEW_TRIALS else error
+    deviation = float(np.std([sharpe, *others], ddof=1)) if len(others) + 1 >= FEW_TRIALS else error
     luck = expected_maximum(trials, deviation)
     z = float(norm.ppf(CONFIDENCE))
     correlations = autocorrelation([p[:, 0] for p in kept], bandwidth(days))

@@ -17,6 +17,7 @@ from mtquant.errors import CheckpointError, ConfigError, MTQuantError, Preempted
 from mtquant.execution.numerics import numeric_environment
 from mtquant.store.chain import ORIGIN
 from mtquant.store.files import refusals_explained
+from mtquant.store.fold_names import names_in_fold
 from mtquant.store.runs import RunRecord, append_event, load_run, unit_of_run
 from mtquant.store.status import UnitError, write_error
 from mtquant.store.units import LOGGER, Done, Unit, UnitHandle, UnitResult, UnitSpec
@@ -136,7 +137,8 @@ def _perform(
     _compare(unit, environment)
     handle = UnitHandle(unit, Streams(spec.seed), attempt, spec.checkpoint_seconds, stop, environment)
     started = time.monotonic()
-    folders = {name: found.outputs for name, (found, _) in upstream.items()}
+    called = names_in_fold(unit.spec.upstream)
+    folders = {called[name]: found.outputs for name, (found, _) in upstream.items()}
     with refusals_explained(unit.folder):
         result = work[unit.spec.kind](spec, unit.spec, folders, handle)
     consumed = {name: done.outputs for name, (_, done) in upstream.items()}

@@ -1,31 +1,45 @@
 """The evaluation unit: out-of-sample passes of every phase, baselines, shares of the optimum, report."""
 
+import json
 from collections.abc import Mapping, Sequence
+from dataclasses import asdict, replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
 
-from mtquant.agents.hierarchy import Trained, load_trained
+from mtquant.agents.bundle import PolicyBundle
+from mtquant.agents.hierarchy import Hierarchy, Trained, load_trained
 from mtquant.config.agents import PipelineSpec
 from mtquant.config.load import to_yaml
 from mtquant.context import Streams
 from mtquant.data.dataset import Dataset
+from mtquant.data.splits import Split, between
 from mtquant.envs.games.portfolio import AGENT, PortfolioGame
+from mtquant.envs.games.single_agent import AGENT as SINGLE
+from mtquant.envs.games.single_agent import SingleAgentGame
 from mtquant.evaluation.alarms import alarms
 from mtquant.evaluation.assess import Assessor, measured_by_phase
 from mtquant.evaluation.backtest import backtest
 from mtquant.evaluation.baselines import BASELINES, BaselineSetting
-from mtquant.evaluation.content import Assessed, LearningCurve, MarketNote, Promotion, ReportContent, ShareRow
+from mtquant.evaluation.content import Assessed, LearningCurve, MarketNote, ReportContent, ShareRow
 from mtquant.evaluation.days import DAYS, write_days
+from mtquant.evaluation.luck import Luck, judge_luck, random_sharpes
 from mtquant.evaluation.report import write_report
 from mtquant.evaluation.result import BacktestResult
+from mtquant.evaluation.saving import save_results
 from mtquant.evaluation.series import Measuring
 from mtquant.evaluation.statistics import Interval
-from mtquant.evaluation.targets import documented_targets, judge
+from mtquant.evaluation.targets import Target, documented_targets, judge
+from mtquant.execution.attributing import attribute_profit
+from mtquant.execution.choosing import CHOICE, choose_phase, judge_phases
+from mtquant.execution.counting import POLICY, count_trial
+from mtquant.execution.robustness import measure_robustness
 from mtquant.execution.share_rows import share_rows
 from mtquant.registry import build
 from mtquant.store.files import write_atomic
+from mtquant.store.fold_names import fold_of
 from mtquant.store.journal import Journal, headline
 from mtquant.store.promotions import DEPLOYED
 from mtquant.store.units import UnitHandle, UnitResult, UnitSpec
@@ -36,83 +50,150 @@ TITLES = {
     "phase2": "Phase 2: learned allocation",
     "phase3": "Phase 3: joint fine-tuning",
     "no-peers": "Control: joint training, equal steps, without peers",
+    SINGLE: "Control: one policy over all instruments, equal steps",
 }
+CONTROLS = ("no-peers", SINGLE)
 
 
 def evaluate(spec: PipelineSpec, unit: UnitSpec, folders: dict[str, Path], handle: UnitHandle) -> UnitResult:
     """Open the split once, measure everything on the same bars and write the report."""
     dataset = Dataset.load(folders["dataset-market"] / "dataset")
     trained = load_trained(spec, dataset, folders)
-    split = dataset.splits[spec.evaluation.split]
-    hierarchies = [trained.phase1, trained.phase2, trained.phase3, *([trained.control] if trained.control else [])]
-    results = {h.name: h.backtest(dataset, spec, split) for h in hierarchies}
-    baselines, remarks = _baselines(spec, dataset, results["phase3"], handle.streams)
+    split = tested(spec, dataset)
+    # a fold is traded with what validation chose; a single training shows its last phase
+    choice = None if fold_of(unit.name) is None else choose_phase(spec, dataset, trained, handle.streams)
+    agent = trained.hierarchies[2 if choice is None else choice.chosen - 1]
+    results = {h.name: h.backtest(dataset, spec, split) for h in trained.hierarchies}
+    results |= _single_agent(spec, dataset, split, folders)
+    setting = _baseline_setting(spec, dataset, results[agent.name], handle.streams)
+    baselines, remarks = _baselines(spec, dataset, setting)
     measuring = Measuring.of(spec, dataset)
     measured = [*results.values(), *baselines.values()]
     assessor = Assessor(measured, measuring, handle.streams, samples=spec.evaluation.bootstrap_samples)
-    phases = [
+    phases = assess_phases(assessor, results)
+    controls = [assessor.assess(results[name], title=TITLES[name]) for name in CONTROLS if name in results]
+    shares = share_rows(spec, dataset, trained, handle.streams) if spec.data.source in SYNTHETIC else ()
+    promotions, deployed = judge_phases(assessor, phases)
+    policy = str(unit.inputs["upstream"][POLICY])
+    content = ReportContent(
+        title=f"mtquant: {Path(spec.data.source).name}, {dataset.market.timeframe}",
+        run_id=unit.key[:12],
+        command="mtquant train --config config.yaml",
+        market=market_note(spec, dataset),
+        phases=tuple(phases),
+        baselines=assess_baselines(assessor, baselines, remarks),
+        controls=tuple(controls),
+        shares=tuple(shares),
+        promotions=(*promotions, *(assessor.promotion(phases[2], control) for control in controls)),
+        targets=judge(documented(spec), measured_by_phase(phases)),
+        curves=_curves(folders),
+        alarms=_alarms(folders),
+        # a fold is a part of a trial, which the report over all folds counts
+        search=None if choice else count_trial(spec, unit, handle, assessor, results["phase3"], policy),
+        fan=assessor.fan(results[agent.name]),
+        superiority=assessor.superiority(results[agent.name], list(baselines.values())),
+        luck=_luck(spec, dataset, setting, next(p for p in phases if p.name == agent.name), measuring),
+        traded=choice.chosen if choice else None,
+        seed=spec.seed,
+        notes=_notes(spec, dataset, trained),
+    )
+    content = replace(content, **_diagnoses(spec, dataset, agent, trained.budget, results | baselines, assessor))
+    outputs = write_report(content, handle.outputs)
+    write_atomic(handle.outputs / "config.yaml", to_yaml(spec).encode())
+    _write_messages(results[agent.name], handle.outputs / "messages.parquet")
+    write_days(handle.outputs / DAYS, measured, assessor.clock, measuring, spec.evaluation.split)
+    if choice is not None:
+        save_results(handle.outputs, measured)
+        write_atomic(handle.outputs / CHOICE, json.dumps(asdict(choice), indent=1).encode())
+    return UnitResult(headline_figures(phases, shares) | {DEPLOYED: float(deployed)}, outputs)
+
+
+def _diagnoses(
+    spec: PipelineSpec,
+    dataset: Dataset,
+    agent: Hierarchy,
+    budget: float,
+    results: Mapping[str, BacktestResult],
+    assessor: Assessor,
+) -> dict[str, Any]:
+    """Return where the agent's profit came from and how it bears other circumstances, as far as settings ask."""
+    split = tested(spec, dataset)
+    found: dict[str, Any] = {}
+    if spec.evaluation.attribution:
+        found["attribution"] = attribute_profit(agent, dataset, spec, split, results[agent.name], budget)
+    if spec.evaluation.robustness:
+        shown = {name: results[name] for name in (agent.name, *spec.evaluation.baselines)}
+        found["robustness"] = measure_robustness(agent, dataset, spec, split, shown, assessor)
+    return found
+
+
+def _single_agent(
+    spec: PipelineSpec, dataset: Dataset, split: Split, folders: Mapping[str, Path]
+) -> dict[str, BacktestResult]:
+    """Return the backtest of the control without a hierarchy, where it was trained."""
+    folder = folders.get("single-agent")
+    if folder is None:
+        return {}
+    act = PolicyBundle.load(folder / SINGLE).act_fn()
+    return {SINGLE: backtest(SingleAgentGame(dataset, spec), split, {SINGLE: act}, SINGLE)}
+
+
+def tested(spec: PipelineSpec, dataset: Dataset) -> Split:
+    """Return the bars to evaluate. Raises `DataError` where days are named that the policies have seen."""
+    wanted = spec.evaluation
+    if wanted.by_date:
+        return between(dataset.market, dataset.splits, wanted.first_day, wanted.last_day)
+    return dataset.splits[wanted.split]
+
+
+def assess_phases(assessor: Assessor, results: Mapping[str, BacktestResult]) -> list[Assessed]:
+    """Return phases 1 to 3 with measures and intervals."""
+    return [
         assessor.assess(
             results[f"phase{n}"], title=TITLES[f"phase{n}"], phase=n, equal=results["phase1"] if n == 2 else None
         )
         for n in (1, 2, 3)
     ]
-    controls = [assessor.assess(results["no-peers"], title=TITLES["no-peers"])] if trained.control else []
-    shares = share_rows(spec, dataset, trained, handle.streams) if spec.data.source in SYNTHETIC else ()
-    targets = documented_targets(spec.phase3.reward.sharpe_target, spec.phase3.reward.max_drawdown_target)
-    promotions, deployed = judge_phases(assessor, phases)
-    content = ReportContent(
-        title=f"mtquant: {Path(spec.data.source).name}, {dataset.market.timeframe}",
-        run_id=unit.key[:12],
-        command="mtquant train --config config.yaml",
-        market=_market_note(spec, dataset),
-        phases=tuple(phases),
-        baselines=tuple(
-            assessor.assess(result, title=name.replace("_", " "), note=remarks[name])
-            for name, result in baselines.items()
-        ),
-        controls=tuple(controls),
-        shares=tuple(shares),
-        promotions=(*promotions, *(assessor.promotion(phases[2], control) for control in controls)),
-        targets=judge(targets, measured_by_phase(phases)),
-        curves=_curves(folders),
-        alarms=_alarms(folders),
-        seed=spec.seed,
-        notes=_notes(spec, dataset, trained),
+
+
+def assess_baselines(
+    assessor: Assessor, baselines: Mapping[str, BacktestResult], remarks: Mapping[str, str]
+) -> tuple[Assessed, ...]:
+    """Return the baselines with measures and intervals."""
+    return tuple(
+        assessor.assess(result, title=name.replace("_", " "), note=remarks[name]) for name, result in baselines.items()
     )
-    outputs = write_report(content, handle.outputs)
-    write_atomic(handle.outputs / "config.yaml", to_yaml(spec).encode())
-    _write_messages(results["phase3"], handle.outputs / "messages.parquet")
-    write_days(handle.outputs / DAYS, measured, assessor.clock, measuring, spec.evaluation.split)
-    return UnitResult(_headline(phases, shares) | {DEPLOYED: float(deployed)}, outputs)
 
 
-def judge_phases(assessor: Assessor, phases: Sequence[Assessed]) -> tuple[tuple[Promotion, ...], int]:
-    """Return the comparisons of phases 1 to 3 and the number of the one that deploys: the last that earned its place.
+def documented(spec: PipelineSpec) -> tuple[Target, ...]:
+    """Return the documents' targets as the settings have them."""
+    return documented_targets(spec.phase3.reward.sharpe_target, spec.phase3.reward.max_drawdown_target)
 
-    Phase 1 is the specialists at equal budgets. Where phase 2 is not better than that, phase 3 has to beat both.
-    """
-    second = assessor.promotion(phases[1], phases[0])
-    third = assessor.promotion(phases[2], phases[1])
-    if second.earned:
-        return (second, third), 3 if third.earned else 2
-    over_first = assessor.promotion(phases[2], phases[0])
-    return (second, third, over_first), 3 if third.earned and over_first.earned else 1
+
+def _baseline_setting(spec: PipelineSpec, dataset: Dataset, agent: BacktestResult, streams: Streams) -> BaselineSetting:
+    return BaselineSetting(
+        dataset,
+        dataset.market.symbols,
+        tested(spec, dataset),
+        unit_volatility=spec.environment.target_volatility,
+        turnover=float(np.abs(agent.trade).sum(axis=2)[agent.alive].mean()),
+        rng=streams.rng("evaluation", "random"),
+    )
+
+
+def _luck(
+    spec: PipelineSpec, dataset: Dataset, setting: BaselineSetting, agent: Assessed, measuring: Measuring
+) -> Luck | None:
+    game = PortfolioGame(dataset, spec)
+    drawn = random_sharpes(game, setting.split, setting, measuring, spec.evaluation.random_draws)
+    return judge_luck(agent.summary["sharpe"], drawn)
 
 
 def _baselines(
-    spec: PipelineSpec, dataset: Dataset, agent: BacktestResult, streams: Streams
+    spec: PipelineSpec, dataset: Dataset, setting: BaselineSetting
 ) -> tuple[dict[str, BacktestResult], dict[str, str]]:
     """Return the baselines' passes over the split and what a reader has to know about each."""
-    split = dataset.splits[spec.evaluation.split]
-    turnover = float(np.abs(agent.trade).sum(axis=2)[agent.alive].mean())
-    setting = BaselineSetting(
-        dataset,
-        dataset.market.symbols,
-        split,
-        unit_volatility=spec.environment.target_volatility,
-        turnover=turnover,
-        rng=streams.rng("evaluation", "random"),
-    )
+    split = setting.split
     out, notes = {}, {}
     for name in spec.evaluation.baselines:
         policy = build(BASELINES, {"name": name, "setting": setting}, "baseline")
@@ -137,7 +218,8 @@ def _alarms(folders: Mapping[str, Path]) -> tuple[str, ...]:
     return tuple(f"{name}: {alarm}" for name, lines in journals.items() for alarm in alarms(lines))
 
 
-def _market_note(spec: PipelineSpec, dataset: Dataset) -> MarketNote:
+def market_note(spec: PipelineSpec, dataset: Dataset) -> MarketNote:
+    """Return which bars were traded."""
     costs = spec.environment.costs
     if costs == "auto":
         costs = "planted" if dataset.planted else "realistic"
@@ -162,14 +244,16 @@ def _notes(spec: PipelineSpec, dataset: Dataset, trained: Trained) -> tuple[str,
     )
 
 
-def _headline(phases: list[Assessed], shares: tuple[ShareRow, ...]) -> dict[str, float]:
+def headline_figures(phases: Sequence[Assessed], shares: Sequence[ShareRow]) -> dict[str, float]:
+    """Return the figures of an evaluation's marker: per phase with their intervals, and shares of the optimum."""
     metrics: dict[str, float] = {}
     for assessed in phases:
         for name in ("sharpe", "utility", "max_drawdown", "win_rate"):
             interval: Interval = assessed.intervals[name]
-            metrics[f"phase{assessed.phase}/{name}"] = interval.value
-            metrics[f"phase{assessed.phase}/{name}_low"] = interval.low
-            metrics[f"phase{assessed.phase}/{name}_high"] = interval.high
+            head = assessed.name if assessed.phase is None else f"phase{assessed.phase}"
+            metrics[f"{head}/{name}"] = interval.value
+            metrics[f"{head}/{name}_low"] = interval.low
+            metrics[f"{head}/{name}_high"] = interval.high
     for found in shares:
         key = found.title.lower().replace(", ", "_").replace(" ", "_")
         metrics |= {f"share/{key}": found.share.value, f"share/{key}_low": found.share.low}

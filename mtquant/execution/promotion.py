@@ -10,7 +10,7 @@ from mtquant.context import Streams
 from mtquant.errors import StoreError
 from mtquant.evaluation.days import DAYS, DailyRecord, paired_gains, read_days
 from mtquant.evaluation.statistics import Interval
-from mtquant.pipeline import explain
+from mtquant.store.explanation import explain
 from mtquant.store.promotions import Policy
 from mtquant.store.units import UNITS, Unit, read_spec
 

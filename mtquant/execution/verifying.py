@@ -18,10 +18,10 @@ from mtquant.context import Streams, store_root
 from mtquant.errors import MTQuantError, StoreError
 from mtquant.execution.attempt import Settings, Work, outputs_of, read_settings
 from mtquant.execution.numerics import numeric_environment
-from mtquant.pipeline import explain
 from mtquant.store.chain import Link, different_part
 from mtquant.store.checkpoints import Checkpoint
 from mtquant.store.digests import code_versions
+from mtquant.store.explanation import explain
 from mtquant.store.runs import RunRecord, load_run, unit_of_run
 from mtquant.store.snapshot import Snapshot
 from mtquant.store.units import Unit, UnitHandle

@@ -8,8 +8,10 @@ from mtquant.config.marl import UnifiedTrainingConfig
 from mtquant.errors import DataError
 from mtquant.execution.attempt import Work
 from mtquant.execution.numerics import make_torch_deterministic
-from mtquant.pipeline import DATASET, JOINT, META, explain
+from mtquant.pipeline import DATASET, JOINT, META
 from mtquant.store.digests import digest_file
+from mtquant.store.explanation import explain
+from mtquant.store.fold_names import fold_of
 from mtquant.store.journal import from_json_number
 from mtquant.store.units import DONE, UnitHandle, UnitResult, UnitSpec
 
@@ -23,7 +25,7 @@ def make_dataset(spec: PipelineSpec, unit: UnitSpec, _upstream: Folders, handle:
     """
     from mtquant.execution.sources import open_source
 
-    source = open_source(spec)
+    source = open_source(spec).fold(fold_of(unit.name))
     found = source.digests()
     planned = unit.inputs["data"]
     if changes := explain({"data": planned}, {"data": {name: found.get(name) for name in planned}}):
@@ -77,8 +79,22 @@ def train_jointly(spec: PipelineSpec, unit: UnitSpec, upstream: Folders, handle:
     return UnitResult(metrics, bundle_digests(handle.outputs) | curriculum_digest(handle.outputs))
 
 
+def train_single(spec: PipelineSpec, _unit: UnitSpec, upstream: Folders, handle: UnitHandle) -> UnitResult:
+    """Train the control without a hierarchy."""
+    from mtquant.agents.training.single_agent_trainer import train_single_agent
+    from mtquant.data.dataset import Dataset
+
+    make_torch_deterministic()
+    metrics = train_single_agent(spec, Dataset.load(upstream[DATASET] / "dataset"), handle)
+    return UnitResult(metrics, bundle_digests(handle.outputs))
+
+
 def evaluate_run(spec: PipelineSpec, unit: UnitSpec, upstream: Folders, handle: UnitHandle) -> UnitResult:
-    """Measure every phase out of sample and write the report."""
+    """Measure every phase out of sample and write the report; of a walk-forward, pool the folds' reports."""
+    if spec.walk_forward.enabled and fold_of(unit.name) is None:
+        from mtquant.execution.walk_forward import evaluate_folds
+
+        return evaluate_folds(spec, unit, upstream, handle)
     from mtquant.execution.evaluating import evaluate
 
     make_torch_deterministic()
@@ -165,6 +181,7 @@ WORK: dict[str, Work] = {
     "phase1": train_specialist,
     "phase2": train_meta,
     "phase3": train_jointly,
+    "single": train_single,
     "evaluate": evaluate_run,
     "export": export_run,
     "search": search_team,

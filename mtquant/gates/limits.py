@@ -15,18 +15,18 @@ from mtquant.agents.hierarchy import with_equal_budgets
 from mtquant.evaluation.coverage import LikelihoodRatio, conditional_coverage, unconditional_coverage
 from mtquant.evaluation.result import BacktestResult
 from mtquant.evaluation.series import cut
+from mtquant.evaluation.siege import obeyed
 from mtquant.evaluation.statistics import Interval
 from mtquant.gates.measures import bundle_of, fresh_paths
 from mtquant.gates.shares import PathSet
 from mtquant.gates.trainings import FinishedRun
-from mtquant.sim.limits import build_limits, correlation_exposure, times, value_at_risk
+from mtquant.sim.limits import build_limits
 from mtquant.synthetic.planted import Truth
 from mtquant.types import Array, Bool, Float
 
 PATHS = 16
 """Fresh paths (16 000 bars). The volatility of the train split counts the signal as risk, 0.9 % too much on the
 embedded market: more paths would find that out and nothing else."""
-ROUNDING = 1e-9
 CoverageTest = Callable[[Sequence[Array], float], LikelihoodRatio]
 COVERAGE: dict[str, CoverageTest] = {"kupiec": unconditional_coverage, "christoffersen": conditional_coverage}
 """Tests of exceedances by name: their number, and their number and order together."""
@@ -73,16 +73,7 @@ def within_limits(result: BacktestResult, paths: PathSet) -> Bool:
     limits = build_limits(
         spec.limits, paths.dataset.correlation, result.group_of, spec.environment.target_volatility, joint=False
     )
-    held = result.exposure[result.alive]
-    size = np.abs(held)
-    slack = 1.0 + ROUNDING
-    out: Bool = (
-        (size <= limits.position_cap * slack).all(axis=1)
-        & (times(size, limits.membership) <= limits.sector_cap * slack).all(axis=1)
-        & (correlation_exposure(held, limits, np) <= limits.max_correlation_exposure * slack)
-        & (value_at_risk(held, limits, np) <= limits.max_value_at_risk * slack)
-    )
-    return out
+    return obeyed(result.exposure[result.alive], limits)
 
 
 def exceedances(result: BacktestResult, truth: Truth) -> list[Bool]:

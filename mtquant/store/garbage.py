@@ -42,6 +42,8 @@ RUN_ENTRIES = {
     "flow.log",
     "lock",
     "mlflow.json",
+    "report.html",
+    "report.json",
     "system.jsonl",
     "system.lock",
     "tracking.log",

@@ -8,6 +8,7 @@ from pathlib import Path
 
 from mtquant.errors import LockedError, StoreError, UsageError
 from mtquant.store.digests import digest_json
+from mtquant.store.fold_names import fold_of
 from mtquant.store.locks import locked
 from mtquant.store.promotions import Policy, read_assignments, stage_of
 from mtquant.store.runs import RunRecord, load_run, run_folder, unit_of_run
@@ -200,7 +201,8 @@ class Publisher:
                 self.sender.datasets(parent_id, datasets(self.root, record, unit))
             if unit.spec.kind in ("evaluate", "export"):
                 self.client.log_artifacts(parent_id, str(unit.outputs), unit.spec.subject)
-            if unit.spec.kind == "evaluate":
+            # of a walk-forward the parent has the figures of all folds together
+            if unit.spec.kind == "evaluate" and fold_of(entry.name) is None:
                 found += final_points(done, describe.milliseconds(done.finished), 0)
                 found += _deployed_points(unit)
         return found

@@ -13,7 +13,7 @@ PAGE = (Path(__file__).parents[2] / "docs" / "commands.md").read_text()
 ROWS = {
     tuple(match[1].split()): line
     for line in PAGE.splitlines()
-    if (match := re.match(r"\| `mtquant ((?:config |runs )?[a-z]+)", line))
+    if (match := re.match(r"\| `mtquant ((?:config |runs |report )?[a-z]+)", line))
 }
 
 

@@ -13,6 +13,7 @@ from mtquant.envs.game import MarketGame
 from mtquant.envs.games.joint import JointGame
 from mtquant.envs.games.portfolio import PortfolioGame
 from mtquant.envs.games.risk import RiskGame
+from mtquant.envs.games.single_agent import SingleAgentGame
 from mtquant.envs.games.specialist import SpecialistGame
 from mtquant.envs.games.strategic import StrategicGame
 from mtquant.envs.games.tactical import TacticalGame
@@ -43,6 +44,7 @@ MADE: dict[str, Make] = {
     "joint": lambda dataset, spec: JointGame(dataset, spec, context=True, joint=True),
     "joint-phase2": lambda dataset, spec: JointGame(dataset, spec, context=False, joint=False),
     "portfolio": PortfolioGame,
+    "single": SingleAgentGame,
     "strategic": lambda dataset, spec: StrategicGame(Ground(dataset, spec), SMALL.strategic_marl, 60),
     "strategic-probabilities": lambda dataset, spec: StrategicGame(Ground(dataset, spec), PROBABLE.strategic_marl, 60),
     "tactical": lambda dataset, spec: TacticalGame(Ground(dataset, spec), SMALL.tactical_marl, 60),

@@ -158,6 +158,43 @@ def test_momentum_is_cut_to_what_the_split_offers() -> None:
     assert short.table[550:].any()
 
 
+def test_parts_of_risk_parity_are_equal() -> None:
+    dataset = tiny_dataset(bars=BARS)
+    x = made("risk_parity", dataset).table[100]
+    parts = x * (dataset.correlation @ x)
+    np.testing.assert_allclose(parts, parts.mean(), rtol=1e-6)
+    assert (x > 0).all()
+
+
+def test_the_least_variance_is_on_what_moves_least_and_together_least() -> None:
+    """Independent instruments: notional weights are in proportion to 1 / variance, but for a little shrinkage."""
+    dataset = tiny_dataset(bars=2 * BARS)
+    scale = np.array([0.5, 1.0, 1.0, 2.0])
+    moves = 0.01 * scale * np.random.default_rng(5).standard_normal((2 * BARS, 4))
+    ohlcv = dataset.market.ohlcv.copy()
+    ohlcv[:, :, :4] = (1_000.0 * np.cumprod(1.0 + moves, axis=0))[:, :, None]
+    volatility = 0.01 * scale * ohlcv[:, :, 3]
+    table = made("minimum_variance", with_bars(dataset, ohlcv, volatility)).table
+    assert not table[:130].any()
+    weights = table[130:1000] * ohlcv[130:1000, :, 3] / volatility[130:1000]
+    weights /= weights.sum(axis=1, keepdims=True)
+    np.testing.assert_allclose(weights.mean(axis=0), scale**-2 / (scale**-2).sum(), atol=0.06)
+    assert (weights >= 0).all()
+
+
+def test_macd_counts_extremes_less() -> None:
+    """Where a trend begins, the signal rises; it is worth less again when it is far from what is usual."""
+    rng = np.random.default_rng(6)
+    dataset = tiny_dataset(bars=BARS)
+    ohlcv = dataset.market.ohlcv.copy()
+    walk = 1_000.0 + np.cumsum(rng.standard_normal((BARS, 4)), axis=0)
+    walk[400:440] += 3.0 * np.arange(40.0)[:, None]
+    ohlcv[:, :, :4] = walk[:, :, None]
+    table = made("macd", with_bars(dataset, ohlcv, np.ones((BARS, 4)))).table
+    assert not table[:125].any()
+    assert (table[410:436] > 0).mean() > 0.9
+
+
 def test_an_unknown_baseline_is_named() -> None:
     with pytest.raises(ConfigError, match="momentum"):
         made("momentm", tiny_dataset())

@@ -3,6 +3,7 @@
 from mtquant.envs.games.joint import JointGame
 from mtquant.envs.games.portfolio import PortfolioGame
 from mtquant.envs.games.risk import RiskGame
+from mtquant.envs.games.single_agent import SingleAgentGame
 from mtquant.envs.games.specialist import SpecialistGame
 from mtquant.envs.games.strategic import StrategicGame
 from mtquant.envs.games.tactical import TacticalGame
@@ -12,6 +13,7 @@ GAMES = {
     "specialist": SpecialistGame,
     "joint": JointGame,
     "portfolio": PortfolioGame,
+    "single": SingleAgentGame,
     "strategic": StrategicGame,
     "tactical": TacticalGame,
     "risk": RiskGame,

@@ -6,7 +6,7 @@ import pytest
 
 from mtquant.evaluation.content import Promotion
 from mtquant.evaluation.statistics import Interval
-from mtquant.execution.evaluating import judge_phases
+from mtquant.execution.choosing import judge_phases
 
 
 @dataclass(frozen=True)
