@@ -106,8 +106,10 @@ class Phase2Spec(Spec):
 
     timesteps: int = Field(default=300_000, ge=1)
     """Decisions of experience, over all rows."""
-    ppo: PPOSpec = PPOSpec(n_envs=64, n_steps=64, batch_size=1024, gamma=0.5, log_std_init=-0.5, weight_decay=0.0)
-    """Learner; its steps are decisions."""
+    ppo: PPOSpec = PPOSpec(
+        n_envs=64, n_steps=64, batch_size=1024, gamma=0.5, log_std_init=-0.5, weight_decay=0.0, actor_hidden=()
+    )
+    """Learner; its steps are decisions. A linear actor, as in phase 1."""
     reward: RewardSpec = RewardSpec()
     """Payment per bar, summed over a decision."""
     decision_bars: int = Field(default=5, ge=1)
@@ -163,7 +165,7 @@ class Phase3Spec(Spec):
     """Step size of specialists at the start, falling linearly to zero."""
     critic_learning_rate: float = Field(default=1e-3, gt=0)
     """Step size of critics at the start, falling linearly to a tenth."""
-    meta_learning_rate: float = Field(default=1e-4, gt=0)
+    meta_learning_rate: float = Field(default=1e-3, gt=0)
     """Step size of the meta-controller: the slow learner."""
     specialist_log_std: float = -2.0
     """Log standard deviation of the specialists' actions at the start."""
@@ -179,15 +181,17 @@ class Phase3Spec(Spec):
     """Rollouts between updates of the meta-controller."""
     specialist_update_freq: int = Field(default=1, ge=1)
     """Rollouts between updates of the specialists (all rollouts since are used together)."""
-    credit: Literal["difference", "shared"] = "difference"
-    """`difference`: marginal contribution to the portfolio's utility; `shared`: the utility itself."""
+    credit: Literal["counterfactual", "difference", "shared"] = "counterfactual"
+    """`counterfactual`: what deviating from the policy's mean action changed on the same prices, by the ledger's
+    derivative; `difference`: marginal contribution to the portfolio's utility; `shared`: the utility itself."""
     noise_baseline: bool = True
-    """Subtract from the specialists' advantages what price moves explain of them: unbiased, far less noise."""
+    """Subtract from the specialists' advantages what price moves explain of them: unbiased, far less noise. With
+    `counterfactual` credit there is nothing left to subtract."""
     peers: bool = True
     """Whether specialists see their peers; False is the control of equal steps."""
     gradient_coordination: bool = True
     """Whether `aggregator` combines a specialist's objectives; otherwise only the portfolio's counts."""
-    aggregator: dict[str, Any] = Field(default_factory=lambda: {"name": "primary_projection", "beta": 0.1})
+    aggregator: dict[str, Any] = Field(default_factory=lambda: {"name": "portfolio_only"})
     """Entry of the aggregator registry: how portfolio and own-book gradients become one."""
     adaptive_learning_rates: bool = False
     """Adapt each agent's step size to the measured KL divergence."""

@@ -30,18 +30,20 @@ VARIANTS: Mapping[str, tuple[str, ...]] = {
     **{
         f"aggregator {name}": (f"phase3.aggregator={{name: {name}}}",)
         for name in AGGREGATORS
-        if name != "primary_projection"
+        if name != "portfolio_only"
     },
+    "difference reward": ("phase3.credit=difference",),
     "shared reward": ("phase3.credit=shared",),
     "no peers": ("phase3.peers=false",),
     "noise e^-3": ("phase3.specialist_log_std=-3.0",),
     "noise e^-1": ("phase3.specialist_log_std=-1.0",),
     "noise e^-0.5": ("phase3.specialist_log_std=-0.5",),
     "noise 1": ("phase3.specialist_log_std=0.0",),
-    "no noise baseline": ("phase3.noise_baseline=false",),
+    "difference reward, no noise baseline": ("phase3.credit=difference", "phase3.noise_baseline=false"),
     "sequential": ("phase3.sequential=true",),
     "anchor 0.1": ("phase3.kl_anchor=0.1",),
-    "meta 3 times as fast": ("phase3.meta_learning_rate=0.0003",),
+    "meta 3 times as fast": ("phase3.meta_learning_rate=0.003",),
+    "meta a tenth as fast": ("phase3.meta_learning_rate=0.0001",),
     "meta stands still": ("phase3.meta_learning_rate=0.00000001",),
     "meta every 5th rollout": ("phase3.meta_update_freq=5",),
     "specialists every 5th rollout": ("phase3.specialist_update_freq=5",),

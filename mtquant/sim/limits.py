@@ -87,7 +87,10 @@ def quadratic(x: Any, matrix: Any, xp: Any) -> Any:
 
 def value_at_risk(x: Any, limits: Limits, xp: Any) -> Any:
     """Return the ex-ante value at risk a day of exposures `[N, k]` as shares of equity `[N]`."""
-    return limits.unit_value_at_risk * xp.sqrt(xp.clip(quadratic(x, limits.correlation, xp), 0.0, None))
+    # The root of zero has no derivative, and torch differentiates these lines.
+    variance = xp.clip(quadratic(x, limits.correlation, xp), 0.0, None)
+    held = variance > 0.0
+    return limits.unit_value_at_risk * xp.where(held, xp.sqrt(xp.where(held, variance, 1.0)), xp.zeros_like(variance))
 
 
 def correlation_exposure(x: Any, limits: Limits, xp: Any) -> Any:

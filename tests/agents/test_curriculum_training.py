@@ -182,7 +182,7 @@ def test_samples_of_rows_that_are_not_learned_from_are_left_out(tmp_path, agent)
     assert float(some.advantage[:, 0].std()) == pytest.approx(1.0, rel=1e-4)
     assert some.positive.shape == every.positive.shape == (5, 6)
     np.testing.assert_array_equal(some.positive, every.positive)
-    from mtquant.agents.learning.joint import UpdateSettings
+    from mtquant.agents.learning.samples import UpdateSettings
 
     before = learner.policy.state_dict()["log_std"].clone()
     assert learner.update([none], UpdateSettings(1, 1, 0.2, 0.5, False), (0.1, 0.1)) == {}

@@ -12,7 +12,11 @@ from mtquant.errors import Preempted
 from tests.agents.made import Stop, handle_of, journal_of
 from tests.agents.test_training import phase3_trainer
 
+TWO_OBJECTIVES = {"name": "primary_projection", "beta": 0.1}
 OPTIONS = {
+    "difference rewards": {"credit": "difference"},
+    "shared reward": {"credit": "shared", "noise_baseline": False},
+    "own books too": {"aggregator": TWO_OBJECTIVES},
     "sequential": {"sequential": True},
     "anchor": {"kl_anchor": 0.5},
     "tail": {"tail": {"enabled": True, "level": 0.001, "budget": 0.0}},
@@ -44,7 +48,9 @@ def test_every_option_continues_exactly(tmp_path, option):
     assert journal_of(again.unit) == journal_of(whole.unit)
 
 
-@pytest.mark.parametrize("option", ["sequential", "anchor", "tail", "instruments as peers"])
+@pytest.mark.parametrize(
+    "option", ["sequential", "anchor", "tail", "instruments as peers", "difference rewards", "own books too"]
+)
 def test_every_option_changes_what_is_learned(tmp_path, option):
     plain, other = phase3_trainer(tmp_path / "plain"), phase3_trainer(tmp_path / "other", **OPTIONS[option])
     plain.train()
@@ -53,7 +59,7 @@ def test_every_option_changes_what_is_learned(tmp_path, option):
 
 
 def test_each_update_is_diagnosed(tmp_path):
-    trainer = phase3_trainer(tmp_path, kl_anchor=0.1, tail={"enabled": True})
+    trainer = phase3_trainer(tmp_path, kl_anchor=0.1, tail={"enabled": True}, aggregator=TWO_OBJECTIVES)
     trainer.train()
     last = journal_of(trainer.unit)[-1][1]
     for name in ("cosine", "conflict", "corrected_cosine", "norm_ratio", "removed", "portfolio_progress"):
@@ -68,7 +74,9 @@ def test_each_update_is_diagnosed(tmp_path):
 def test_the_mean_of_the_instruments_gradients_is_the_default(tmp_path):
     """Equal to rounding: the same samples, added in another order."""
     default, mean = (
-        phase3_trainer(tmp_path / name, specialist_learning_rate=1e-5, peer_aggregator=aggregator)
+        phase3_trainer(
+            tmp_path / name, specialist_learning_rate=1e-5, peer_aggregator=aggregator, aggregator=TWO_OBJECTIVES
+        )
         for name, aggregator in (("default", None), ("mean", {"name": "mean"}))
     )
     default.train()

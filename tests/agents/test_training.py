@@ -72,7 +72,9 @@ def test_divergence_of_a_single_learner_ends_with_a_sentence(tmp_path, rate):
 
 @pytest.mark.parametrize("which", ["specialist_learning_rate", "meta_learning_rate"])
 def test_divergence_of_joint_learners_ends_with_a_sentence(tmp_path, which):
-    trainer = phase3_trainer(tmp_path, **{which: 1e30, "max_grad_norm": 1e30, "critic_warmup_rollouts": 0})
+    trainer = phase3_trainer(
+        tmp_path, **{which: 1e30, "max_grad_norm": 1e30, "critic_warmup_rollouts": 0, "credit": "difference"}
+    )
     with pytest.raises(TrainingError, match=r"diverged.*[Ll]ower"):
         trainer.train()
 
@@ -155,7 +157,7 @@ def test_phase_3_raises_exploration_and_leaves_the_bundles_on_disk(tmp_path):
 
 
 def test_phase_3_trains_every_agent_and_measures_conflict(tmp_path):
-    trainer = phase3_trainer(tmp_path)
+    trainer = phase3_trainer(tmp_path, aggregator={"name": "primary_projection", "beta": 0.1})
     before = {agent: PolicyBundle.load(folder) for agent, folder in trainer.folders.items()}
     metrics = trainer.train()
     assert np.isfinite(metrics["utility_per_bar"])

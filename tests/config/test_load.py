@@ -130,7 +130,7 @@ def test_parameters_of_a_choice_go_with_it(read):
     assert load_pipeline("smoke", overrides=["data.source=gp-easy"]).data.planted == {}
     assert load_pipeline("smoke", overrides=["data.source=embedded"]).data.planted == smoke.data.planted
     assert read("phase3: {aggregator: {name: upgrad}}").spec.phase3.aggregator == {"name": "upgrad"}
-    assert read("phase3: {aggregator: {beta: 0.5}}").spec.phase3.aggregator["name"] == "primary_projection"
+    assert read("phase3: {aggregator: {beta: 0.5}}").spec.phase3.aggregator["name"] == "portfolio_only"
 
 
 def test_overrides_are_yaml_values():

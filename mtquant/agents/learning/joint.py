@@ -2,10 +2,11 @@
 
 import copy
 from collections.abc import Mapping, Sequence
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 import torch
+from gymnasium.spaces import Box
 from stable_baselines3.common.policies import ActorCriticPolicy
 from torch import Tensor, nn
 from torch.distributions import Distribution
@@ -21,83 +22,18 @@ from mtquant.agents.learning.ppo import (
     surrogate_terms,
     without_noise,
 )
+from mtquant.agents.learning.samples import Choice, Discounting, Exposed, Rollout, UpdateSettings
 from mtquant.agents.learning.state import Parts, capture_module, capture_optimizer, restore_module, restore_optimizer
-from mtquant.types import Array, Bool, Float32
+from mtquant.types import Array, Bool, Float, Float32
 
 HUBER_DELTA = 10.0
-
-
-class Choice(NamedTuple):
-    """What an agent chose in a bar; B samples."""
-
-    observation: Float32
-    """[B, d]"""
-    central: Float32
-    """[B, c]"""
-    action: Float32
-    """[B, a] before clipping."""
-    log_prob: Float32
-    """[B]"""
-    value: Float32
-    """[B, streams]"""
-    mean: Float32
-    """[B] mean of the first action, clipped to its bounds."""
-
-
-class Exposed(NamedTuple):
-    """What the bar after a choice brought to positions; B samples each."""
-
-    shock: Float32
-    """[B, q] price moves in volatilities."""
-    state: Float32
-    """[B, q, m] what the position of the next bars depends on, known before the choice."""
-
-
-class Rollout(NamedTuple):
-    """Flat samples `[S B, ...]` ready for updates."""
-
-    observation: Tensor
-    central: Tensor
-    action: Tensor
-    log_prob: Tensor
-    advantage: Tensor
-    """[S B, streams], normalised per stream."""
-    target: Tensor
-    """[S B, streams] returns."""
-    explained_variance: float
-    noise_removed: float
-    """Share of the advantages' variance that was market noise, NaN where nothing was subtracted."""
-    positive: Float32
-    """[S, N] max(advantage, 0) of the first stream by step and row, learned from or not."""
-
-
-class UpdateSettings(NamedTuple):
-    """Numbers of one update."""
-
-    epochs: int
-    minibatches: int
-    clip_range: float
-    max_grad_norm: float
-    critic_only: bool
-    anchor: float = 0.0
-    """Weight of the divergence from the policy that joint training began with."""
-
-
-class Discounting(NamedTuple):
-    """How rewards of later steps count."""
-
-    gamma: float
-    lam: float
-    """Lambda of generalised advantage estimation."""
-    persistence: tuple[float, ...]
-    """Shares of a position that last from step to step (`noise_variates`)."""
 
 
 class JointLearner:
     """One agent: policy, centralised critic, optimisers; `streams` reward streams.
 
     Samples of one bar are ordered row by row (`per_row` each), so that episode ends of rows apply to
-    all samples of the row.
+    all samples of the row. An exploration width that wants no gradient stays as it is.
     """
 
     def __init__(
@@ -117,7 +53,7 @@ class JointLearner:
         self.actor_parameters: list[nn.Parameter] = [
             *policy.mlp_extractor.policy_net.parameters(),
             *policy.action_net.parameters(),
-            policy.log_std,
+            *([policy.log_std] if policy.log_std.requires_grad else []),
         ]
         # biases and the exploration width are not shrunk: a width pulled to 1 would drown the action
         matrices = [p for p in self.actor_parameters if p.ndim > 1]
@@ -147,7 +83,7 @@ class JointLearner:
             action = distribution.get_actions()
             log_prob = distribution.log_prob(action)
             value = self.critic(seen, around)
-            mean = torch.clamp(distribution.mode()[:, 0], -1.0, 1.0)
+            mean = distribution.mode()
         self.steps.append(Choice(observation, central, action.numpy(), log_prob.numpy(), value.numpy(), mean.numpy()))
         return self.steps[-1].action
 
@@ -169,10 +105,14 @@ class JointLearner:
             self.exposed.append(exposed)
         self.starts.append(np.repeat(start, self.per_row))
 
-    def finish(self, last_value: Float32, last_done: Bool, multiplier: float | None = None) -> Rollout:
+    def finish(
+        self, last_value: Float32, last_done: Bool, multiplier: float | None = None, derivative: Float | None = None
+    ) -> Rollout:
         """Turn the remembered choices into samples and forget them.
 
         With `multiplier` stream 1 is a cost: the policy learns from (A_0 - multiplier A_1) / (1 + multiplier).
+        `derivative` [S, B, a, w] of the first w streams' returns by the actions: advantages are what deviations from
+        the mean action brought (`counterfactual`).
         """
         value = np.stack([step.value for step in self.steps])
         advantage = advantages(
@@ -185,7 +125,7 @@ class JointLearner:
             self.discounting.lam,
         )
         target = advantage + value
-        removed = self._remove_noise(advantage, last_done)
+        removed = self._remove_noise(advantage, last_done, derivative)
         paid = advantage
         if multiplier is not None:
             cost = np.float32(multiplier) * advantage[..., 1:2]
@@ -223,13 +163,17 @@ class JointLearner:
     def _flat(self, name: str) -> Tensor:
         return torch.from_numpy(np.concatenate([getattr(step, name) for step in self.steps]))
 
-    def _remove_noise(self, advantage: Float32, last_done: Bool) -> float:
-        """Subtract the market's noise from `advantage` in place; return the share of variance it was."""
+    def _remove_noise(self, advantage: Float32, last_done: Bool, derivative: Float | None) -> float:
+        """Take the market's noise out of `advantage` in place; return the share of variance it was."""
+        before = float(advantage[..., 0].var())
+        if derivative is not None:
+            advantage[..., : derivative.shape[-1]] = np.einsum("sba,sbaw->sbw", self._deviation(), derivative)
+            return 1.0 - float(advantage[..., 0].var()) / before
         if not self.exposed:
             return float("nan")
         shock = np.stack([e.shock for e in self.exposed])
         state = np.stack([e.state for e in self.exposed])
-        mean = np.stack([step.mean for step in self.steps])[..., None, None]
+        mean = np.clip(np.stack([step.mean[:, 0] for step in self.steps]), -1.0, 1.0)[..., None, None]
         discount = self.discounting.gamma * self.discounting.lam
         variates = noise_variates(
             shock,
@@ -238,9 +182,16 @@ class JointLearner:
             np.repeat(last_done, self.per_row),
             [discount * share for share in self.discounting.persistence],
         )
-        before = float(advantage[..., 0].var())
         advantage[:] = without_noise(advantage, variates)
         return 1.0 - float(advantage[..., 0].var()) / before
+
+    def _deviation(self) -> Float32:
+        """Return `[S, B, a]` by how much actions differed from their means, both within their bounds."""
+        space = self.policy.action_space
+        assert isinstance(space, Box)
+        action, mean = (np.stack([getattr(step, name) for step in self.steps]) for name in ("action", "mean"))
+        deviation: Float32 = np.clip(action, space.low, space.high) - np.clip(mean, space.low, space.high)
+        return deviation
 
     def update(
         self,

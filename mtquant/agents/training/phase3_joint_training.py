@@ -11,24 +11,23 @@ from torch import nn
 from mtquant.agents.bundle import PolicyBundle
 from mtquant.agents.learning.aggregators import build_aggregator
 from mtquant.agents.learning.algorithms import persistence_of
+from mtquant.agents.learning.counterfactual import CounterfactualCredit
 from mtquant.agents.learning.critic import CentralCritic
 from mtquant.agents.learning.gradient_coordination import GradientCoordinationSystem
-from mtquant.agents.learning.joint import Discounting, Exposed, JointLearner, Rollout, UpdateSettings
-from mtquant.agents.learning.lagrangian import PIDLagrangian
+from mtquant.agents.learning.joint import JointLearner
+from mtquant.agents.learning.samples import Discounting, Rollout, UpdateSettings
 from mtquant.agents.learning.state import Parts, capture_rng, restore_rng, seed_everything
 from mtquant.agents.training.curriculum_learning import AdvancedCurriculumLearning, yardstick_of
 from mtquant.agents.training.divergence import divergence_named
+from mtquant.agents.training.joint_rollouts import JointRollouts
 from mtquant.agents.training.model_checkpointing import ModelCheckpointingSystem
 from mtquant.config.agents import PipelineSpec
 from mtquant.data.dataset import Dataset
-from mtquant.envs.activity import Activity
 from mtquant.envs.games.joint import META, JointGame, JointTrainingEnv
-from mtquant.envs.multi_agent import MultiAgentVecEnv
 from mtquant.errors import TrainingError
 from mtquant.metrics import sharpe
 from mtquant.store.journal import HEADLINES
 from mtquant.store.units import UnitHandle
-from mtquant.types import Bool, Float32
 
 
 class Phase3JointTrainer:
@@ -50,7 +49,6 @@ class Phase3JointTrainer:
             rng=unit.streams.rng("phase3", "curriculum"),
             real=yardstick_of(dataset, spec.environment.episode_length),
         )
-        self.tail = PIDLagrangian(self.phase.tail)
 
     def load_pretrained_models(self) -> None:
         """Load the bundles and prepare them for joint training.
@@ -81,15 +79,20 @@ class Phase3JointTrainer:
         joint = self.create_joint_training_env()
         env = joint.batch(self.phase.n_envs, self.unit.streams.rng("phase3", "episodes"))
         learners = self._learners(joint.joint_game)
+        credit = None
+        if self.phase.credit == "counterfactual":
+            credit = CounterfactualCredit(joint.joint_game, self.dataset, self.spec, env.rows)
+        rollouts = JointRollouts(self.phase, joint.joint_game, env, learners, self.curriculum, credit)
         if self.phase.curriculum.enabled:
             env.engine.curriculum = self.curriculum
         env.reset()
-        self._start = np.ones(env.rows, dtype=bool)
-        done = self._resume(env, learners)
+        done = self._resume(rollouts)
         pending: dict[str, list[Rollout]] = {agent: [] for agent in learners}
         for index in range(done, self.rollouts):
             with divergence_named("phase3.specialist_learning_rate"):
-                metrics = self._collect(env, joint.joint_game, learners, pending)
+                found, metrics = rollouts.collect()
+                for agent, samples in found.items():
+                    pending[agent].append(samples)
                 metrics |= self._update(index, learners, pending)
             step = (index + 1) * self.phase.n_envs * self.phase.n_steps
             self._headline = {name: metrics[name] for name in HEADLINES if name in metrics}
@@ -97,7 +100,7 @@ class Phase3JointTrainer:
             self.checkpointing.boundary(
                 step,
                 metrics,
-                partial(self._capture, step, env, learners),
+                partial(self._capture, step, rollouts),
                 complete=not any(pending.values()),
                 last=index + 1 == self.rollouts,
             )
@@ -128,6 +131,8 @@ class Phase3JointTrainer:
         central = 2 * game.slots + len(game.members)
         learners = {}
         for agent, bundle in self.bundles.items():
+            # Counterfactual credit is of first order, to which the width of exploration does not matter.
+            bundle.policy.log_std.requires_grad_(phase.credit != "counterfactual")
             meta = agent == META
             normaliser = game.meta_view.normaliser() if meta else game.view.normaliser(self.dataset)
             alone = phase.aggregator["name"] == "portfolio_only" or not phase.gradient_coordination
@@ -153,79 +158,6 @@ class Phase3JointTrainer:
             if phase.kl_anchor > 0.0:
                 learners[agent].anchor()
         return learners
-
-    def _collect(
-        self,
-        env: MultiAgentVecEnv,
-        game: JointGame,
-        learners: dict[str, JointLearner],
-        pending: dict[str, list[Rollout]],
-    ) -> dict[str, float]:
-        """Play one rollout and add its samples to `pending`."""
-        every = game.decision_bars
-        utility: list[float] = []
-        large: list[float] = []
-        activity = {group: Activity() for group in game.members}
-        meta_reward, meta_start = np.zeros((env.rows, 2)), self._start.copy()
-        ended = np.zeros(env.rows, dtype=bool)
-        for bar in range(self.phase.n_steps):
-            if bar % every == 0:
-                meta_reward, meta_start = np.zeros((env.rows, 2)), self._start.copy()
-                env.say(META, learners[META].choose(*_inputs(env, game, META)))
-            for group in game.members:
-                chosen = learners[group].choose(*_inputs(env, game, group))
-                env.say(group, chosen.reshape(env.rows, -1))
-            states = {g: game.noise_state(g, env.engine.table) for g in game.members}
-            outcome = env.step()
-            cut, result = outcome.done & ~outcome.terminated, outcome.result
-            marginal, own = game.difference(result), game.own(result)
-            if self.phase.credit == "shared":
-                marginal = np.repeat(outcome.rewards[META][:, None], marginal.shape[1], axis=1)
-            utility.append(float(outcome.rewards[META].mean()))
-            self.curriculum.bar(outcome.rewards[META])
-            loss = result.equity < (1.0 - self.phase.tail.level) * result.equity_before
-            large.append(float(loss.mean()))
-            meta_reward = meta_reward + np.stack([outcome.rewards[META], loss], axis=1)
-            for group, slots in game.members.items():
-                learner = learners[group]
-                activity[group].add(result.exposure[:, slots], result.trade[:, slots])
-                both = np.stack([marginal[:, slots].reshape(-1), own[:, slots].reshape(-1)], axis=1)
-                paid = both[:, : learner.streams].astype(np.float32) + self._bootstrap(env, game, learner, cut)
-                exposed = Exposed(game.noise_shock(group, env.engine.table, outcome.result), states[group])
-                learner.pay(paid, self._start, exposed if self.phase.noise_baseline else None, self.curriculum.learning)
-            ended = ended | outcome.done
-            if (bar + 1) % every == 0:
-                following = self._bootstrap(env, game, learners[META], cut)
-                paid = meta_reward[:, : learners[META].streams].astype(np.float32)
-                learners[META].pay(paid + following, meta_start, learning=self.curriculum.learning)
-                # a ruined row waits for the next decision, so that decisions of all rows stay in step
-                env.restart(ended)
-                ended = np.zeros(env.rows, dtype=bool)
-            self._start = outcome.done
-        for agent, learner in learners.items():
-            pending[agent].append(self._finish(env, game, learner))
-        self.curriculum.scored([pending[group][-1].positive for group in game.members])
-        measured = {"utility_per_bar": float(np.mean(utility)), "large_loss_rate": float(np.mean(large))}
-        if self.phase.tail.enabled:
-            measured["tail_multiplier"] = self.tail.update(measured["large_loss_rate"])
-        for group, behaviour in activity.items():
-            measured |= {f"{group}/{name}": value for name, value in behaviour.take().items()}
-        return measured
-
-    def _finish(self, env: MultiAgentVecEnv, game: JointGame, learner: JointLearner) -> Rollout:
-        """Return what an agent learns from in this rollout."""
-        held_to_tail = self.phase.tail.enabled and learner.name == META
-        multiplier = self.tail.multiplier if held_to_tail else None
-        return learner.finish(learner.value(*_inputs(env, game, learner.name)), self._start, multiplier)
-
-    def _bootstrap(self, env: MultiAgentVecEnv, game: JointGame, learner: JointLearner, cut: Bool) -> Float32:
-        """Return `[B, streams]` the discounted value of what follows episodes that were cut, 0 elsewhere."""
-        if not cut.any():
-            return np.zeros((env.rows * learner.per_row, learner.streams), dtype=np.float32)
-        value = learner.value(*_inputs(env, game, learner.name))
-        return np.where(np.repeat(cut, learner.per_row)[:, None], learner.discounting.gamma * value, 0.0).astype(
-            np.float32
-        )
 
     def _update(
         self, index: int, learners: dict[str, JointLearner], pending: dict[str, list[Rollout]]
@@ -274,40 +206,40 @@ class Phase3JointTrainer:
             specialists = [specialists[i] for i in torch.randperm(len(specialists)).tolist()]
         return [META, *specialists]
 
-    def _capture(self, step: int, env: MultiAgentVecEnv, learners: dict[str, JointLearner]) -> Parts:
+    def _capture(self, step: int, rollouts: JointRollouts) -> Parts:
         """Return the complete state between two rollouts."""
-        arrays, values = env.state_dict()
-        arrays = {f"env.{n}": a for n, a in arrays.items()} | {"start": self._start.copy()}
+        arrays, values = rollouts.env.state_dict()
+        arrays = {f"env.{n}": a for n, a in arrays.items()} | {"start": rollouts.start.copy()}
         values = {
             "env": values,
             "curriculum": self.curriculum.state_dict(),
             "step": step,
             # what `train` returns, where nothing is left to train
             "headline": dict(self._headline),
-            "tail": self.tail.state_dict(),
+            "tail": rollouts.tail.state_dict(),
         }
-        for learner in learners.values():
+        for learner in rollouts.learners.values():
             more, numbers = learner.state_dict()
             arrays |= more
             values |= numbers
         more, numbers = capture_rng()
         return arrays | more, values | numbers
 
-    def _resume(self, env: MultiAgentVecEnv, learners: dict[str, JointLearner]) -> int:
+    def _resume(self, rollouts: JointRollouts) -> int:
         """Restore the newest checkpoint; return the number of rollouts done."""
         found = self.checkpointing.load_checkpoint()
         if found is None:
             return 0
         step, snapshot = found
         arrays, values = snapshot.arrays, snapshot.values
-        env.load_state_dict(
+        rollouts.env.load_state_dict(
             {n.removeprefix("env."): a for n, a in arrays.items() if n.startswith("env.")}, values["env"]
         )
-        self._start = np.array(arrays["start"])
+        rollouts.start = np.array(arrays["start"])
         self.curriculum.load_state_dict(values["curriculum"])
         self._headline = values["headline"]
-        self.tail.load_state_dict(values["tail"])
-        for learner in learners.values():
+        rollouts.tail.load_state_dict(values["tail"])
+        for learner in rollouts.learners.values():
             learner.load_state_dict(arrays, values)
         restore_rng(arrays, values)
         return step // (self.phase.n_envs * self.phase.n_steps)
@@ -336,13 +268,3 @@ def _require_finite(learner: JointLearner, index: int) -> None:
             f"Joint training diverged: a weight of `{learner.name}` is not finite after rollout {index + 1}. "
             "Lower `phase3.specialist_learning_rate` or `phase3.meta_learning_rate`."
         )
-
-
-def _inputs(env: MultiAgentVecEnv, game: JointGame, agent: str) -> tuple[Float32, Float32]:
-    """Return observations `[B, d]` and central states `[B, c]` of an agent's samples."""
-    seen = np.asarray(env.observe(agent), dtype=np.float32)
-    if agent == META:
-        return seen, np.zeros((len(seen), 0), dtype=np.float32)
-    count = len(game.members[agent])
-    around = np.repeat(game.central(env.engine.table), count, axis=0)
-    return seen.reshape(len(seen) * count, -1), around
