@@ -14,7 +14,7 @@ import numpy as np
 
 from mtquant.data.sessions import HOUR
 from mtquant.evaluation.result import BacktestResult
-from mtquant.types import Float, Int
+from mtquant.types import Bool, Float, Int
 
 ALLOCATION, RISK_LAYER, COSTS = "allocation", "risk layer", "costs"
 YEAR, REGIME, SESSION = "year", "regime", "session"
@@ -68,11 +68,16 @@ class Cells:
 
     def sums(self, result: BacktestResult) -> Float:
         """Return `[C, K]` the net profit of each instrument by cell, account currency."""
-        net = np.where(result.alive[..., None], result.gross - result.cost, 0.0)
-        cell = np.where(result.alive, self.of_bar[result.bar], 0)
-        out = np.zeros((len(self.names), net.shape[2]))
-        np.add.at(out, cell.ravel(), net.reshape(-1, net.shape[2]))
-        return out
+        symbols = result.gross.shape[2]
+        out = np.zeros((1, len(self.names), symbols))
+        net = (result.gross - result.cost).reshape(-1, symbols)
+        self.add(out, np.zeros(len(net), dtype=np.int64), result.alive.ravel(), result.bar.ravel(), net)
+        total: Float = out[0]
+        return total
+
+    def add(self, out: Float, run: Int, alive: Bool, bar: Int, net: Float) -> None:
+        """Add the net profits `net` [N, K] earned at bars `bar` [N] by the runs `run` [N] to `out` [R, C, K]."""
+        np.add.at(out, (run, np.where(alive, self.of_bar[bar], 0)), np.where(alive[:, None], net, 0.0))
 
 
 def cells_of(result: BacktestResult, regime: Sequence[str], time: Int) -> Cells:

@@ -1,6 +1,10 @@
-"""`backtest`: the only evaluation loop. One pass over each segment of a split, however short."""
+"""The only evaluation loop. One pass over each segment of a split, however short.
 
-from collections.abc import Mapping, Sequence
+`play` is the loop, bar by bar, for those who need a few numbers of very many passes; `backtest` keeps everything.
+"""
+
+from collections.abc import Iterator, Mapping, Sequence
+from typing import NamedTuple
 
 import numpy as np
 
@@ -10,8 +14,9 @@ from mtquant.envs.game import MarketGame
 from mtquant.envs.games.joint import JointGame
 from mtquant.envs.scenario import EpisodeSchedule, Scenario
 from mtquant.evaluation.result import BacktestResult
+from mtquant.sim.kernel import StepResult
 from mtquant.sim.simulator import Episode
-from mtquant.types import ActFn, Array, Int
+from mtquant.types import ActFn, Array, Bool, Int
 
 
 def backtest(
@@ -29,20 +34,12 @@ def backtest(
     every segment is run under each of them: all passes of the first, then all of the second. Raises `DataError` when
     no segment is longer than the warm-up.
     """
-    engine = _engine(game, split, slots, conditions)
-    count = engine.rows
     rows: list[dict[str, Array]] = []
-    alive = np.ones(count, dtype=bool)
-    start = np.asarray(engine.sim.state.equity).copy()
-    while alive.any():
-        for agent in game.agents:
-            engine.say(agent, acts[agent](engine.observe(agent)))
-        before = engine.sim.state
-        outcome = engine.advance()
-        result = outcome.result
+    for alive, result, engine in play(game, split, acts, slots=slots, conditions=conditions):
         record = {
             "alive": alive,
             "t": result.t,
+            "equity_before": result.equity_before,
             "equity": result.equity,
             "gross": result.gross,
             "cost": result.cost,
@@ -56,12 +53,41 @@ def backtest(
         if isinstance(game, JointGame):
             record |= {n: np.array(engine.table.memory[n]) for n in ("books", "budgets", "appetite")}
         rows.append(record)
+    return _result(game, name, rows)
+
+
+class Played(NamedTuple):
+    """One bar of all passes."""
+
+    alive: Bool
+    """[N] whether the pass still ran; what `result` says of the others must be ignored."""
+    result: StepResult
+    engine: GameEngine
+    """After the bar."""
+
+
+def play(
+    game: MarketGame,
+    split: Split,
+    acts: Mapping[str, ActFn],
+    *,
+    slots: Int | None = None,
+    conditions: Sequence[Scenario] = (Scenario(),),
+) -> Iterator[Played]:
+    """Yield the bars of what `backtest` with these arguments runs, keeping none of them."""
+    engine = _engine(game, split, slots, conditions)
+    alive = np.ones(engine.rows, dtype=bool)
+    while alive.any():
+        for agent in game.agents:
+            engine.say(agent, acts[agent](engine.observe(agent)))
+        before = engine.sim.state
+        outcome = engine.advance()
+        yield Played(alive, outcome.result, engine)
         alive = alive & ~outcome.done
         ended = outcome.done
         if alive.any() and ended.any():
             # finished passes wait on their last bar so that the others can go on
             engine.sim.state = engine.sim.state._replace(t=np.where(ended, before.t, engine.sim.state.t))
-    return _result(game, name, rows, start)
 
 
 def _engine(game: MarketGame, split: Split, slots: Int | None, conditions: Sequence[Scenario]) -> GameEngine:
@@ -84,7 +110,7 @@ def _engine(game: MarketGame, split: Split, slots: Int | None, conditions: Seque
     return engine
 
 
-def _result(game: MarketGame, name: str, rows: list[dict[str, Array]], start: Array) -> BacktestResult:
+def _result(game: MarketGame, name: str, rows: list[dict[str, Array]]) -> BacktestResult:
     stacked = {key: np.stack([row[key] for row in rows]) for key in rows[0]}
     alive = stacked["alive"]
 
@@ -93,7 +119,7 @@ def _result(game: MarketGame, name: str, rows: list[dict[str, Array]], start: Ar
         mask = alive.reshape(alive.shape + (1,) * (values.ndim - 2))
         return np.where(mask, values, np.zeros((), dtype=values.dtype))
 
-    equity = np.concatenate([start[None], stacked["equity"]])
+    equity = np.concatenate([rows[0]["equity_before"][None], stacked["equity"]])
     for step in range(len(rows)):
         equity[step + 1] = np.where(alive[step], equity[step + 1], equity[step])
     market = game.dataset.market

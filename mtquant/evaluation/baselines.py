@@ -32,7 +32,7 @@ class BaselineSetting:
     symbols: tuple[str, ...]
     """Instruments in the order of the game's slots."""
     split: Split
-    """Bars the pass will run over (decides how far back momentum can look)."""
+    """Bars the pass will run over: decides how far back momentum can look, and which histories are computed."""
     unit_volatility: float = 0.10
     """Annual volatility of exposure 1 (`environment.target_volatility`)."""
     portfolio_volatility: float = 0.10
@@ -50,6 +50,15 @@ class BaselineSetting:
         if missing:
             raise DataError(f"Baselines for {missing} were asked for; the market has {list(known)}.")
         return [known.index(s) for s in self.symbols]
+
+    @property
+    def traded(self) -> list[tuple[int, int]]:
+        """Histories in which the split has bars; costly rules are flat in all others, where nobody asks them."""
+        return [
+            (start, stop)
+            for start, stop in self.dataset.market.history_bounds()
+            if any(first < stop and start < last for first, last in self.split.segments)
+        ]
 
     @property
     def close(self) -> Float:
@@ -155,7 +164,7 @@ def minimum_variance(setting: BaselineSetting) -> Baseline:
     half, month = year // 2, max(1, year // 12)
     notional = _equal_notional(setting)
     direction = np.zeros_like(notional)
-    for start, stop in setting.dataset.market.history_bounds():
+    for start, stop in setting.traded:
         moves = np.diff(setting.close[start:stop], axis=0) / setting.point_volatility[start : stop - 1]
         weights = np.zeros(notional.shape[1])
         for t in range(stop - start):
@@ -176,7 +185,7 @@ def macd(setting: BaselineSetting, spans: tuple[tuple[int, int], ...] = ((8, 24)
     """
     close = setting.close
     direction = np.zeros_like(close)
-    for start, stop in setting.dataset.market.history_bounds():
+    for start, stop in setting.traded:
         part = close[start:stop]
         spread = _deviation(part, 63)
         total = np.zeros_like(part)
@@ -236,19 +245,20 @@ def random(setting: BaselineSetting) -> Baseline:
     """
     if setting.rng is None:
         raise DataError("The baseline `random` needs a random stream (`rng`).")
-    bars, slots = setting.close.shape
+    bars, slots = len(setting.dataset.market.time), len(setting.columns)
     deviation = setting.risk / math.sqrt(slots)
     persistence = 1.0 - math.pi / 4.0 * (setting.turnover / (slots * deviation)) ** 2
     rho = min(max(persistence, -0.99), 1.0 - 1e-6)
     note = f"Random exposures with the agent's turnover ({setting.turnover:.3g} of exposure per bar)."
     if rho != persistence:
         note += " The turnover could not be matched."
-    noise = deviation * setting.rng.standard_normal((bars, slots))
-    table = np.empty((bars, slots))
+    drawn = setting.rng.standard_normal((bars, slots))
+    table = np.zeros((bars, slots))
     spread = math.sqrt(1.0 - rho * rho)
-    for start, stop in setting.dataset.market.history_bounds():
-        first = noise[start : start + 1]
-        rest, _ = lfilter([spread], [1.0, -rho], noise[start + 1 : stop], axis=0, zi=rho * first)
+    for start, stop in setting.traded:
+        noise = deviation * drawn[start:stop]
+        first = noise[:1]
+        rest, _ = lfilter([spread], [1.0, -rho], noise[1:], axis=0, zi=rho * first)
         table[start:stop] = np.concatenate([first, rest])
     table.flags.writeable = False
     return Baseline("random", table, note)

@@ -8,14 +8,14 @@ from mtquant import metrics
 from mtquant.data.splits import Split
 from mtquant.envs.games.portfolio import AGENT, PortfolioGame
 from mtquant.envs.scenario import Scenario
-from mtquant.evaluation.backtest import backtest
+from mtquant.evaluation.backtest import play
 from mtquant.evaluation.baselines import BaselineSetting, random
-from mtquant.evaluation.series import Measuring, by_day, common_clock
+from mtquant.evaluation.series import Clock, Measuring
 from mtquant.types import Array, Float
 
 NEEDED = 0.95
 """Share of random policies that skill has to beat."""
-NUMBERS = 4_000_000
+NUMBERS = 16_000_000
 """Bars x instruments x policies that are traded side by side: bounds the memory."""
 
 
@@ -36,13 +36,15 @@ class SideBySide:
     """Several tables of exposures as one `ActFn`: rows are all passes under the first table, then the second, ..."""
 
     tables: Float
-    """[C, T, K]"""
+    """[C, B, K]"""
+    first: int = 0
+    """Bar of the tables' first row."""
 
     def __call__(self, observation: Array, /) -> Array:
         """Return `[N, K]` exposures wanted for observations `[N, 1 + K]`."""
         rows = len(observation)
         table = np.arange(rows) // (rows // len(self.tables))
-        out: Array = self.tables[table, np.asarray(observation)[:, 0].astype(np.int64)]
+        out: Array = self.tables[table, np.asarray(observation)[:, 0].astype(np.int64) - self.first]
         return out
 
 
@@ -50,22 +52,38 @@ def random_sharpes(
     game: PortfolioGame, split: Split, setting: BaselineSetting, measuring: Measuring, draws: int
 ) -> Float:
     """Return `[draws]` Sharpe ratios of random policies; each depends on the stream of `setting` and its number."""
-    bars = max(1, split.bars) * game.slots
-    chunk = max(1, min(draws, NUMBERS // bars))
+    begin = min(start for start, _ in split.segments)
+    span = max(stop for _, stop in split.segments) - begin
+    chunk = max(1, min(draws, NUMBERS // (span * game.slots)))
     assert setting.rng is not None
     seeds = setting.rng.integers(2**63, size=draws)
     out: list[float] = []
     for first in range(0, draws, chunk):
-        streams = [np.random.default_rng(seed) for seed in seeds[first : first + chunk]]
-        tables = np.stack([random(replace(setting, rng=rng)).table for rng in streams])
-        conditions = (Scenario(),) * len(tables)
-        result = backtest(game, split, {AGENT: SideBySide(tables)}, "random", conditions=conditions)
-        days = by_day(result, common_clock([result]), measuring)
-        passes = len(days.returns) // len(tables)
+        part = seeds[first : first + chunk]
+        tables = np.empty((len(part), span, game.slots))
+        for table, seed in zip(tables, part, strict=True):
+            table[:] = random(replace(setting, rng=np.random.default_rng(seed))).table[begin : begin + span]
+        clock, returns = _daily_returns(game, split, SideBySide(tables, begin))
+        year = clock.days_per_year
+        passes = len(returns) // len(tables)
         for row in range(len(tables)):
-            pooled = np.concatenate(days.returns[row * passes : (row + 1) * passes])
-            out.append(float(metrics.sharpe(pooled, days.per_year, measuring.risk_free_rate)))
+            pooled = np.concatenate(returns[row * passes : (row + 1) * passes])
+            out.append(float(metrics.sharpe(pooled, year, measuring.risk_free_rate)))
     return np.array(out)
+
+
+def _daily_returns(game: PortfolioGame, split: Split, act: SideBySide) -> tuple[Clock, list[Float]]:
+    """Return the bars that were traded and the net return of every day, one `[D_n]` per pass."""
+    alive, bar, growth = [], [], []
+    for running, result, _ in play(game, split, {AGENT: act}, conditions=(Scenario(),) * len(act.tables)):
+        before = np.where(running, result.equity_before, 1.0)
+        alive.append(running)
+        bar.append(np.where(running, result.t, 0))
+        growth.append(1.0 + np.where(running, (result.equity - result.equity_before) / before, 0.0))
+    market = game.dataset.market
+    time = market.time[np.minimum(np.stack(bar) + 1, len(market.time) - 1)]
+    clock = Clock(time, np.stack(alive), market.bars_per_year)
+    return clock, [product - 1.0 for product in clock.daily_products(np.stack(growth))]
 
 
 def judge_luck(sharpe: float, sharpes: Float) -> Luck | None:

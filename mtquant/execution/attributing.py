@@ -12,10 +12,8 @@ from mtquant.data.splits import Split
 from mtquant.envs.conditions import LOOKBACK, NAMES, market_conditions
 from mtquant.envs.games.joint import META
 from mtquant.envs.scenario import Scenario
-from mtquant.evaluation.attribution import ALLOCATION, COSTS, RISK_LAYER, Attribution, attribute, cells_of
-from mtquant.evaluation.backtest import backtest
-from mtquant.evaluation.luck import NUMBERS
-from mtquant.evaluation.pooling import some_passes
+from mtquant.evaluation.attribution import ALLOCATION, COSTS, RISK_LAYER, Attribution, Cells, attribute, cells_of
+from mtquant.evaluation.backtest import play
 from mtquant.evaluation.result import BacktestResult
 from mtquant.types import ActFn, Array, Float
 
@@ -60,22 +58,16 @@ def attribute_profit(
     named = {labels[-1]: name for name, labels in NAMES.items()} | {NAMES["trend"][0]: "trend"}
     cells = cells_of(whole, [named.get(int(r), "unknown") for r in regimes], dataset.market.time)
     profits = np.zeros((1 << len(players), len(cells.names), len(whole.symbols)))
-    passes = whole.alive.shape[1]
-    chunk = max(1, NUMBERS // (len(whole.alive) * passes * len(whole.symbols)))
     for protected in (False, True):
         chosen = [c for c in range(1 << len(players)) if bool(c >> players.index(RISK_LAYER) & 1) is protected]
-        for first in range(0, len(chosen), chunk):
-            part = chosen[first : first + chunk]
-            for coalition, result in zip(
-                part, _trade(hierarchy, dataset, _protected(spec, protected), split, part, players, budget), strict=True
-            ):
-                profits[coalition] = cells.sums(result)
+        limited = _protected(spec, protected)
+        profits[chosen] = trade_coalitions(hierarchy, dataset, limited, split, chosen, players, budget, cells)
     profits[-1] = cells.sums(whole)
-    capital = spec.environment.initial_capital * passes
+    capital = spec.environment.initial_capital * whole.alive.shape[1]
     return attribute(hierarchy.name, players, whole.symbols, cells, profits, capital)
 
 
-def _trade(
+def trade_coalitions(
     hierarchy: Hierarchy,
     dataset: Dataset,
     spec: PipelineSpec,
@@ -83,8 +75,12 @@ def _trade(
     coalitions: Sequence[int],
     players: Sequence[str],
     budget: float,
-) -> list[BacktestResult]:
-    """Return one backtest per coalition, all with the same limits."""
+    cells: Cells,
+) -> Float:
+    """Return `[coalitions, C, K]` the net profits of all coalitions, traded side by side with the same limits.
+
+    Nothing but the sums is kept, so that the memory does not depend on the number of bars.
+    """
 
     def active(player: str) -> tuple[bool, ...]:
         bit = players.index(player)
@@ -96,9 +92,11 @@ def _trade(
     for group in spec.groups:
         acts[group] = Switched(hierarchy.acts[group], Flat(game.actions(group).size), active(group))
     conditions = [Scenario(cost_scale=1.0 if paid else 0.0) for paid in active(COSTS)]
-    result = backtest(game, split, acts, hierarchy.name, conditions=conditions)
-    passes = result.alive.shape[1] // len(coalitions)
-    return [some_passes(result, range(n * passes, (n + 1) * passes)) for n in range(len(coalitions))]
+    out = np.zeros((len(coalitions), len(cells.names), game.slots))
+    for alive, result, _ in play(game, split, acts, conditions=conditions):
+        run = np.repeat(np.arange(len(coalitions)), len(alive) // len(coalitions))
+        cells.add(out, run, alive, result.t, result.gross - result.cost)
+    return out
 
 
 def _protected(spec: PipelineSpec, protected: bool) -> PipelineSpec:

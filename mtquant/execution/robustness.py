@@ -39,16 +39,23 @@ CORRELATION = 0.9
 
 
 class Delayed:
-    """A policy whose every decision comes one bar late, the first being `before`; an `ActFn` with a memory."""
+    """A policy whose every decision comes one bar late, the first being `before`; an `ActFn` with a memory.
 
-    def __init__(self, act: ActFn, before: Array) -> None:
+    `late` has one entry per run side by side, whose rows lie together; the others decide in time.
+    """
+
+    def __init__(self, act: ActFn, before: Array, late: Sequence[bool] = (True,)) -> None:
         self.act = act
         self.last = before
+        self.late = late
 
     def __call__(self, observation: Array, /) -> Array:
-        """Return what was decided one bar before."""
-        out = np.broadcast_to(self.last, (len(observation), self.last.shape[-1]))
-        self.last = self.act(observation)
+        """Return what was decided one bar before, or now."""
+        rows = len(observation)
+        now = self.act(observation)
+        mask = np.repeat(self.late, rows // len(self.late))[:, None]
+        out: Array = np.where(mask, np.asarray(self.last, dtype=now.dtype), now)
+        self.last = now
         return out
 
 
@@ -67,9 +74,8 @@ def measure_robustness(
         return measure_stress(name, result, measuring, clock)
 
     stresses = [under("as it is", results[hierarchy.name])]
-    wild = _together(hierarchy, dataset, spec, split, list(CONDITIONS.values()))
-    stresses += [under(name, result) for name, result in zip(CONDITIONS, wild, strict=True)]
-    stresses.append(under("one bar of delay", _delayed(hierarchy, dataset, spec, split)))
+    wild = _together(hierarchy, dataset, spec, split, list(CONDITIONS.values()), delayed=True)
+    stresses += [under(name, result) for name, result in zip((*CONDITIONS, "one bar of delay"), wild, strict=True)]
     others = {
         f"correlation {CORRELATION}": with_correlation(dataset, CORRELATION),
         "gaps of 5 deviations": with_gaps(dataset, assessor.streams.rng("evaluation", "gaps")),
@@ -93,16 +99,22 @@ def _sweep(
 
 
 def _together(
-    hierarchy: Hierarchy, dataset: Dataset, spec: PipelineSpec, split: Split, conditions: Sequence[Scenario]
+    hierarchy: Hierarchy,
+    dataset: Dataset,
+    spec: PipelineSpec,
+    split: Split,
+    conditions: Sequence[Scenario],
+    *,
+    delayed: bool = False,
 ) -> list[BacktestResult]:
-    """Return one backtest per condition."""
+    """Return one backtest per condition; with `delayed` one more, of late decisions in the market as it is."""
     game = hierarchy.game(dataset, spec)
-    result = backtest(game, split, hierarchy.acts, hierarchy.name, conditions=conditions)
+    acts = hierarchy.acts
+    if delayed:
+        # last, so that the noise of the other rows is what it is without it
+        late = [*[False] * len(conditions), True]
+        conditions = [*conditions, Scenario()]
+        acts = {agent: Delayed(act, np.zeros(game.actions(agent).size), late) for agent, act in acts.items()}
+    result = backtest(game, split, acts, hierarchy.name, conditions=conditions)
     passes = result.alive.shape[1] // len(conditions)
     return [some_passes(result, range(n * passes, (n + 1) * passes)) for n in range(len(conditions))]
-
-
-def _delayed(hierarchy: Hierarchy, dataset: Dataset, spec: PipelineSpec, split: Split) -> BacktestResult:
-    game = hierarchy.game(dataset, spec)
-    late = {agent: Delayed(act, np.zeros(game.actions(agent).size)) for agent, act in hierarchy.acts.items()}
-    return backtest(game, split, late, hierarchy.name)

@@ -104,7 +104,7 @@ def test_symbols_choose_and_order_the_columns() -> None:
 @pytest.mark.parametrize("turnover", [0.02, 0.3, 1.0])
 def test_random_turns_over_as_much_as_the_agent(turnover: float) -> None:
     dataset = tiny_dataset(bars=6_000)
-    table = made("random", dataset, turnover=turnover).table
+    table = made("random", dataset, turnover=turnover, split=Split("test", ((0, 6_000),))).table
     inside = np.abs(np.diff(table, axis=0)).sum(axis=1)
     assert np.delete(inside, 2_999).mean() == pytest.approx(turnover, rel=0.05)
     if turnover < 0.1:  # a new history starts anew

@@ -6,6 +6,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
+from mtquant import metrics
 from mtquant.config.risk import LimitsSpec
 from mtquant.context import Streams
 from mtquant.data.splits import Split
@@ -15,7 +16,7 @@ from mtquant.evaluation import luck
 from mtquant.evaluation.backtest import backtest
 from mtquant.evaluation.baselines import BaselineSetting, equal_weight, random
 from mtquant.evaluation.luck import SideBySide, judge_luck, random_sharpes
-from mtquant.evaluation.series import Measuring
+from mtquant.evaluation.series import Measuring, by_day, common_clock
 from tests.tiny import tiny_dataset, tiny_spec
 
 SPLIT = Split("test", ((300, 400), (520, 640)))
@@ -49,6 +50,11 @@ def test_policies_side_by_side_are_policies_one_by_one(monkeypatch):
     few = random_sharpes(game, SPLIT, replace(setting, rng=Streams(0).rng("random")), measuring, 5)
     np.testing.assert_array_equal(many, few)
     assert len(set(many)) == 5
+    for seed, sharpe in zip(Streams(0).rng("random").integers(2**63, size=5), many, strict=True):
+        policy = random(replace(setting, rng=np.random.default_rng(seed)))
+        alone = backtest(game, SPLIT, {AGENT: policy}, "one")
+        days = by_day(alone, common_clock([alone]), measuring)
+        assert sharpe == metrics.sharpe(np.concatenate(days.returns), days.per_year, measuring.risk_free_rate)
 
 
 def test_a_table_is_looked_up_by_row_and_bar():

@@ -6,7 +6,9 @@ import pytest
 from mtquant.context import Streams
 from mtquant.data.splits import Split
 from mtquant.evaluation.assess import Assessor
+from mtquant.evaluation.backtest import backtest
 from mtquant.evaluation.series import Measuring
+from mtquant.evaluation.stress import measure_stress
 from mtquant.execution.robustness import SWEEP_BPS, Delayed, measure_robustness
 from tests.execution.test_attributing import hierarchy
 from tests.tiny import tiny_dataset, tiny_spec
@@ -47,6 +49,25 @@ def test_stresses_do_what_they_say(found):
     assert by_name["one bar of delay"].annual_return != base.annual_return
     assert len(by_name) == 8
     assert robust.windows == ()
+
+
+def test_delay_beside_other_circumstances_is_delay_alone(found):
+    whole, robust = found
+    spec, dataset = tiny_spec(), tiny_dataset(bars=1000)
+    agents = hierarchy(spec)
+    game = agents.game(dataset, spec)
+    late = {agent: Delayed(act, np.zeros(game.actions(agent).size)) for agent, act in agents.acts.items()}
+    alone = backtest(game, SPLIT, late, agents.name)
+    measuring = Measuring(dataset.correlation, spec.environment.target_volatility * dataset.unit_risk)
+    expected = measure_stress("one bar of delay", alone, measuring, Assessor([whole], measuring, Streams(0)).clock)
+    assert expected in robust.stresses
+
+
+def test_only_some_rows_are_late():
+    late = Delayed(lambda observation: observation + 1.0, np.zeros(2), (False, True))
+    first, second = late(np.full((4, 2), 5.0)), late(np.full((4, 2), 9.0))
+    np.testing.assert_array_equal(first[:, 0], [6.0, 6.0, 0.0, 0.0])
+    np.testing.assert_array_equal(second[:, 0], [10.0, 10.0, 6.0, 6.0])
 
 
 def test_a_late_decision_is_the_one_before():
