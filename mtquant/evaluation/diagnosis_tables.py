@@ -65,6 +65,31 @@ def _crossed(title: str, found: Attribution, part: str, note: str) -> str:
     return table((title, *(escape(p) for p in found.players), "All"), rows, note=note)
 
 
+def moved_table(content: ReportContent) -> str:
+    """Return the share of every block of the observation in the movement of each agent's decisions."""
+    names = list(dict.fromkeys(name for one in content.moved for name in one.shares))
+    rows = [
+        (
+            escape(name.replace("_", " ")),
+            *(
+                written(one.shares[name], "percent", pointer("moved", n, "shares", name)) if name in one.shares else "–"
+                for n, one in enumerate(content.moved)
+            ),
+        )
+        for name in names
+    ]
+    told = ", ".join(
+        f"{escape(one.agent)} {marked(str(one.decisions), pointer('moved', n, 'decisions'))}"
+        for n, one in enumerate(content.moved)
+    )
+    note = (
+        "Integrated gradients: how far each block of the observation moved the decisions away from those on an average "
+        f"observation, as a share of all movement. Decisions explained: {told}. Every one of them stands in "
+        "explanation.parquet."
+    )
+    return table(("", *(escape(one.agent) for one in content.moved)), rows, note=note)
+
+
 def robustness_tables(content: ReportContent) -> str:
     """Return the cost sweep, the stresses and the crises; nothing where they were not asked for."""
     found = content.robustness

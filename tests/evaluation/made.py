@@ -8,6 +8,7 @@ from mtquant.context import Streams
 from mtquant.evaluation.assess import Assessor, measured_by_phase
 from mtquant.evaluation.attribution import Attribution
 from mtquant.evaluation.content import LearningCurve, MarketNote, ReportContent, ShareRow
+from mtquant.evaluation.explanation import Moved
 from mtquant.evaluation.fan import equity_fan
 from mtquant.evaluation.luck import Luck
 from mtquant.evaluation.overfitting import Overfitting
@@ -196,6 +197,10 @@ def made_whole(seed: int = 3, *, planted: bool = False) -> ReportContent:
         luck=Luck(1000, 0.91 + shift, 0.0, 0.7 + shift),
         fan=equity_fan(result.days.returns, np.random.default_rng(0), samples=50),
         attribution=Attribution("phase3", PLAYERS, sum(by_player.values()), by_player, cells, cells, cells, cells),
+        moved=(
+            Moved("meta", {"portfolio": 0.7 + shift, "macro": 0.3 - shift}, 40 + round(1000 * shift), 1e-8),
+            Moved("forex", {"features": 1.0}, 30, 1e-9),
+        ),
         robustness=Robustness(
             "phase3",
             (CostPoint(0.0, 0.5 + shift, 0.05 + shift), CostPoint(5.0, -0.1, -0.01 + shift)),

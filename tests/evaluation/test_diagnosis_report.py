@@ -28,6 +28,7 @@ def test_every_diagnosis_has_its_place(whole, tmp_path):
         "The folds",
         "Skill or luck",
         "Where the profit came from",
+        "What moved the decisions",
         "Under other circumstances",
         "volatility x 3",
         "pandemic",

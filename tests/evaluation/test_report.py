@@ -138,7 +138,9 @@ def test_the_inlined_program_is_the_pinned_one(page: str) -> None:
 def test_a_name_cannot_end_the_script(content: ReportContent) -> None:
     charts = {"equity": Chart("", "", (Trace("</script><b>", "ink", np.zeros(1), np.zeros(1)),))}
     assert "</script><b>" not in scripts(charts)
-    assert json.loads(scripts(charts).split(">")[1].split("<")[0])["equity"]["traces"][0]["name"] == "</script><b>"
+    given = re.search(r'id="charts">(.*?)</script>', scripts(charts))
+    assert given is not None
+    assert json.loads(given[1])["equity"]["traces"][0]["name"] == "</script><b>"
     assert scripts({}) == ""
 
 
