@@ -15,8 +15,8 @@ from mtquant.evaluation.content import ReportContent
 from mtquant.evaluation.drawing import HEIGHT, LIGHT, STYLE, date_axis, figure_of, legend, png, svg
 
 CAPTIONS = {
-    "sharpe": "Net Sharpe ratio and its interval",
-    "share": "Noise-free utility beside what is possible",
+    "sharpe": "Net Sharpe ratio and its interval; upright marks: targets",
+    "share": "Noise-free utility; upright marks: the reference, grey: full information",
     "equity": "Equity net of costs, mean over passes",
     "drawdown": "Drawdown, deepest pass at each bar",
     "fan": "What a path like this one could have become: quantiles of resampled equity",
@@ -116,7 +116,7 @@ def _intervals(content: ReportContent) -> Figure | None:
     axes.set_yticks(range(len(entries)), [e.short for e in reversed(entries)])
     axes.tick_params(axis="y", length=0, labelcolor=LIGHT["ink"])
     axes.grid(visible=False, axis="y")
-    axes.set_xlabel("net Sharpe ratio; upright mark: target")
+    axes.set_xlabel("net Sharpe ratio")
     return figure
 
 
@@ -150,7 +150,7 @@ def _share(content: ReportContent) -> Figure | None:
     axes.set_yticks(range(len(content.shares)), [s.title for s in reversed(content.shares)])
     axes.tick_params(axis="y", length=0, labelcolor=LIGHT["ink"])
     axes.grid(visible=False, axis="y")
-    axes.set_xlabel("utility per bar; upright mark: reference; grey: full information")
+    axes.set_xlabel("utility per bar")
     return figure
 
 

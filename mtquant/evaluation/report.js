@@ -18,7 +18,15 @@
   const DAY = 86400000;
 
   const positions = (chart, x) => (chart.dates ? x.map((day) => Math.round(day * DAY)) : x);
-  const lines = (chart) => chart.traces.map((trace) => ({
+  const several = (chart) => chart.traces.filter((trace) => trace.baseline).length > 1;
+  const lines = (chart) => {
+    const found = chart.traces.map((trace) => line(chart, trace));
+    /* one entry in the legend for all of them; it hides and shows all */
+    const together = { type: "scatter", mode: "lines", name: "baselines", x: [null], y: [null], hoverinfo: "skip",
+      legendgroup: "baselines", line: { color: style("other"), width: 1 } };
+    return several(chart) ? [...found, together] : found;
+  };
+  const line = (chart, trace) => ({
     type: "scatter", mode: "lines", name: trace.name,
     x: positions(chart, trace.x || chart.x), y: trace.y,
     stackgroup: chart.stacked ? "all" : undefined,
@@ -26,18 +34,19 @@
     fillcolor: style(trace.colour),
     hovertemplate: "%{y:.3~f}",
     opacity: trace.baseline ? 0.75 : 1,
-  }));
+    legendgroup: trace.baseline ? "baselines" : trace.name,
+    showlegend: !(trace.baseline && several(chart)),
+  });
   const layout = (chart) => {
     const axis = { gridcolor: style("line"), zerolinecolor: style("muted"), linecolor: style("line"),
       zerolinewidth: 1, automargin: true, fixedrange: touch };
-    const several = chart.traces.filter((trace) => trace.baseline).length > 1;
     return {
       font: { family: style("font"), size: 12, color: style("muted") },
       paper_bgcolor: "transparent", plot_bgcolor: "transparent",
-      margin: { l: 48, r: 8, t: 8, b: 40 }, height: several ? 380 : 300,
+      margin: { l: 48, r: 8, t: 8, b: 40 }, height: several(chart) ? 360 : 300,
       hovermode: narrow.matches ? "closest" : "x unified",
       hoverlabel: { bgcolor: style("panel"), bordercolor: style("line"), font: { size: 11, color: style("ink") } },
-      legend: { orientation: "h", x: 0, y: -0.2, yanchor: "top", font: { size: 11, color: style("ink") } },
+      legend: { orientation: "h", x: 0, tracegroupgap: 0, y: -0.2, yanchor: "top", font: { size: 11, color: style("ink") } },
       showlegend: true, dragmode: touch ? false : "zoom",
       xaxis: { ...axis, type: chart.dates ? "date" : "linear", title: { text: chart.x_label, standoff: 6, font: { size: 11 } },
         zeroline: false, hoverformat: chart.dates ? "%d %b %Y" : ".2f" },

@@ -44,16 +44,20 @@ def test_days_capital_and_costs_are_those_that_were_asked(tiny):
     assert 5_000.0 * growth == pytest.approx(portfolio["final_equity"])
 
 
-def test_trades_lead_to_the_positions(tiny):
-    results = MARLBacktester(*tiny).run_backtest(transaction_costs=None, start_date=day_of(tiny[1], 620))["results"]
+def test_every_trade_is_logged_with_its_cost_and_what_was_held(tiny):
+    agents, dataset, spec = tiny
+    results = MARLBacktester(*tiny).run_backtest(day_of(dataset, 620), transaction_costs=None)["results"]
+    whole = agents.backtest(dataset, spec, Split("test", ((620, 1000),)))
     log = results["trade_log"]
-    assert (log["exposure_change"] != 0.0).all()
-    for symbol, path in results["positions"].items():
-        own = log[log["instrument"] == symbol].set_index("time")["exposure_change"]
-        summed = own.reindex(path.index.get_level_values("time"), fill_value=0.0).cumsum()
-        assert summed.to_numpy() == pytest.approx(path.to_numpy(), abs=1e-9)
+    traded = whole.trade[:, 0] != 0.0
+    assert len(log) == traded.sum() > 100
+    assert sorted(log["cost"]) == pytest.approx(sorted(whole.cost[:, 0][traded]), abs=1e-9)
+    held = results["positions"].droplevel("segment").stack()
+    assert log["exposure"].to_numpy() == pytest.approx(
+        held.loc[list(zip(log["time"], log["instrument"], strict=True))].to_numpy(), abs=1e-12
+    )
     decisions = results["agent_decisions"]
-    assert {"budget.forex", "appetite", f"book.{tiny[1].market.symbols[0]}"} <= set(decisions.columns)
+    assert {"budget.forex", "appetite", f"book.{dataset.market.symbols[0]}"} <= set(decisions.columns)
     assert len(decisions) == len(results["equity_curve"])
 
 
