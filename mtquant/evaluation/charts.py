@@ -115,7 +115,8 @@ def thinned(x: Float, y: Float, *, largest: bool = False) -> tuple[Float, Float]
 def _equity(content: ReportContent) -> Chart | None:
     if not content.phases:
         return None
-    lines, when = [], When("", False)
+    lines: list[Trace] = []
+    when = When("", False)
     for entry in (*content.baselines, *shown_phases(content)):
         result = _over_time(entry, content)
         full, when = positions(result)
@@ -135,7 +136,8 @@ def _equity(content: ReportContent) -> Chart | None:
 def _drawdown(content: ReportContent) -> Chart | None:
     if not content.phases:
         return None
-    lines, when = [], When("", False)
+    lines: list[Trace] = []
+    when = When("", False)
     for entry in shown_phases(content):
         result = _over_time(entry, content)
         full, when = positions(result)

@@ -111,7 +111,7 @@ def explain_decisions(
         found.append(moved(agent, parts, change))
         # one row per decision of the agent: instruments of a specialist, outputs of the meta-controller
         repeated = np.repeat(np.arange(len(taken)), change.size // len(taken))
-        table = {"time": pd.to_datetime(result.time[taken[:, 0], taken[:, 1]], utc=True)[repeated]}
+        table: dict[str, object] = {"time": pd.to_datetime(result.time[taken[:, 0], taken[:, 1]], utc=True)[repeated]}
         table |= {"segment": taken[repeated, 1], "agent": agent, "output": names * len(taken), "change": change.ravel()}
         rows.append(pd.DataFrame(table | {f"block.{name}": part.ravel() for name, part in parts.items()}))
     if rows:
@@ -123,7 +123,8 @@ def _taken(alive: Array, bars: int, every: int) -> Int:
     """Return `[n, 2]` row and pass of at most `bars` decisions, evenly spread; one is made `every` bars."""
     decided = np.argwhere(alive)
     decided = decided[decided[:, 0] % every == 0]
-    return decided[np.unique(np.linspace(0, len(decided) - 1, min(bars, len(decided))).astype(int))]
+    out: Int = decided[np.unique(np.linspace(0, len(decided) - 1, min(bars, len(decided))).astype(int))]
+    return out
 
 
 def _blocks(game: JointGame, agent: str, count: int) -> tuple[list[tuple[str, int]], list[str]]:

@@ -1,6 +1,8 @@
 """Document 4's backtester and evaluator: the account of the one backtest, in the document's shape."""
 
+import re
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
@@ -8,6 +10,7 @@ import pytest
 
 from mtquant.data.splits import Split, Splits
 from mtquant.errors import DataError, UsageError
+from mtquant.execution import marl_backtest, marl_evaluation
 from mtquant.execution.marl_backtest import MARLBacktester
 from mtquant.execution.marl_evaluation import MARLEvaluator, _episodes, summary_statistics
 from tests.execution.test_attributing import hierarchy
@@ -102,6 +105,21 @@ def test_episodes_lie_inside_the_test_split(tiny):
     assert windows[0][0] == 620
     assert windows[-1][1] == 1000
     assert {stop - start for start, stop in windows} == {min(spec.environment.episode_length + 1, 380)}
+
+
+def test_the_documentation_says_how(tiny, monkeypatch, tmp_path, capsys):
+    """The block in the documentation, over bars that were not trained on."""
+    page = (Path(__file__).parents[2] / "docs" / "evaluation.md").read_text()
+    (block,) = re.findall(r"^```python\n(.*?)^```", page, re.DOTALL | re.MULTILINE)
+    days = (day_of(tiny[1], 700), day_of(tiny[1], 800))
+    for written, there in zip(re.findall(r'"(\d{4}-\d\d-\d\d)"', block), days, strict=True):
+        block = block.replace(written, there)
+    for module in (marl_backtest, marl_evaluation):
+        monkeypatch.setattr(module, "trained_agents", lambda root, run, phase: tiny)
+    monkeypatch.chdir(tmp_path)
+    exec(compile(block, "docs/evaluation.md", "exec"), {})  # noqa: S102
+    assert "value_at_risk_95" in capsys.readouterr().out
+    assert (tmp_path / "evaluation.md").exists()
 
 
 def test_statistics_as_the_document_names_them():
