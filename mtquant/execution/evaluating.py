@@ -33,7 +33,7 @@ from mtquant.evaluation.series import Measuring
 from mtquant.evaluation.statistics import Interval
 from mtquant.evaluation.targets import Target, documented_targets, judge
 from mtquant.execution.attributing import attribute_profit
-from mtquant.execution.choosing import CHOICE, choose_phase, judge_phases
+from mtquant.execution.choosing import CHOICE, Choice, choose_phase, judge_phases
 from mtquant.execution.counting import POLICY, count_trial
 from mtquant.execution.explaining import EXPLANATION, explain_decisions
 from mtquant.execution.robustness import measure_robustness
@@ -105,9 +105,14 @@ def evaluate(spec: PipelineSpec, unit: UnitSpec, folders: dict[str, Path], handl
     _write_messages(results[agent.name], handle.outputs / "messages.parquet")
     write_days(handle.outputs / DAYS, measured, assessor.clock, measuring, spec.evaluation.split)
     if choice is not None:
-        save_results(handle.outputs, measured)
-        write_atomic(handle.outputs / CHOICE, json.dumps(asdict(choice), indent=1).encode())
+        _save_fold(handle.outputs, measured, choice)
     return UnitResult(headline_figures(phases, shares) | {DEPLOYED: float(deployed)}, outputs)
+
+
+def _save_fold(folder: Path, measured: Sequence[BacktestResult], choice: Choice) -> None:
+    """Write what the report over all folds pools."""
+    save_results(folder, measured)
+    write_atomic(folder / CHOICE, json.dumps(asdict(choice), indent=1).encode())
 
 
 def _diagnoses(
