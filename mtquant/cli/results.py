@@ -38,6 +38,11 @@ EpisodesOption = Annotated[
     int | None, typer.Option("--episodes", min=2, help="Fresh episodes of the noise-free score (planted markets).")
 ]
 
+ExplainOption = Annotated[
+    int | None,
+    typer.Option("--explain", min=1, metavar="BARS", help="Say what moved the decisions, on so many bars (Captum)."),
+]
+
 
 def evaluate(
     run: options.Run = None,
@@ -45,6 +50,7 @@ def evaluate(
     first: FromOption = None,
     last: ToOption = None,
     episodes: EpisodesOption = None,
+    explain: ExplainOption = None,
     as_json: options.Json = False,
 ) -> None:
     """Evaluate what a run trained, out of sample, and write the report; missing units are trained first.
@@ -52,6 +58,11 @@ def evaluate(
     Days that the run trained on or chose its models on are refused.
     """
     changes: dict[str, object] = {"split": split, "paired_episodes": episodes, "first_day": first, "last_day": last}
+    if explain:
+        from mtquant.execution.explaining import require_captum
+
+        require_captum()
+        changes["explained_bars"] = explain
     changes = {name: value.date() if isinstance(value, datetime) else value for name, value in changes.items()}
     _derived(run, REPORT, {name: value for name, value in changes.items() if value is not None}, as_json)
 

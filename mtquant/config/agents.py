@@ -165,6 +165,8 @@ class EvaluationSpec(Spec):
     """Split the profit into specialists, allocation, risk layer and costs."""
     robustness: bool = True
     """Trade the split again under other costs, delay, noise and stressed markets."""
+    explained_bars: int = Field(default=0, ge=0)
+    """Bars, evenly spread, of which the report says what moved the decisions; 0: none. Needs the extra `explain`."""
     random_draws: int = Field(default=1000, ge=0)
     """Random policies with the agent's turnover that it is ranked among."""
     win_horizon_bars: int = Field(default=10, ge=1)

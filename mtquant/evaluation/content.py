@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from mtquant.evaluation.attribution import Attribution
+from mtquant.evaluation.explanation import Moved
 from mtquant.evaluation.fan import Fan
 from mtquant.evaluation.luck import Luck
 from mtquant.evaluation.pooling import FoldRow
@@ -158,6 +159,8 @@ class ReportContent:
     """Quantiles of resampled equity of the result."""
     attribution: Attribution | None = None
     """Where the result's profit came from."""
+    moved: tuple[Moved, ...] = ()
+    """What moved the decisions of every agent of the result."""
     robustness: Robustness | None = None
     """How the result bears other circumstances."""
     superiority: Superiority | None = None

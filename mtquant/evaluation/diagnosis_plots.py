@@ -5,17 +5,17 @@ from matplotlib.figure import Figure
 from scipy.stats import binom, norm
 
 from mtquant.evaluation.content import ReportContent
-from mtquant.evaluation.drawing import LIGHT, figure_of, legend, thinned
-from mtquant.types import Float
+from mtquant.evaluation.drawing import LIGHT, figure_of, legend
 
-HALF_YEAR = 126
 STATED = 0.95
 """Confidence of the value at risk that backtests state."""
+FEWEST_DAYS = 126
+"""With fewer nothing is seen of the rare levels."""
 LEVELS = (0.01, 0.025, 0.05, 0.10, 0.20)
 
 
 def fan(content: ReportContent) -> Figure | None:
-    """Draw quantiles of resampled equity and what it did become."""
+    """Draw quantiles of resampled equity, what it did become, and the baselines."""
     found = content.fan
     if found is None:
         return None
@@ -30,39 +30,17 @@ def fan(content: ReportContent) -> Figure | None:
             linewidth=0,
             label=f"{float(low):.0%} to {float(high):.0%}",
         )
+    at = np.array(found.day) - 1
+    for baseline in content.baselines:
+        worth = np.cumprod(np.maximum(1.0 + np.concatenate(baseline.days.returns), 0.0))
+        axes.plot(found.day, worth[at], color=LIGHT["other"], linewidth=0.8)
+    if content.baselines:
+        axes.plot([], [], color=LIGHT["other"], linewidth=0.8, label="baselines")
     axes.plot(found.day, found.own, color=LIGHT["ink"], linewidth=1.4, label="as it was")
     axes.axhline(1.0, color=LIGHT["muted"], linewidth=0.8)
     axes.set_xlabel("days")
     axes.set_ylabel("equity / initial capital")
     legend(figure)
-    return figure
-
-
-def rolling(content: ReportContent) -> Figure | None:
-    """Draw the Sharpe ratio of the last half year, of the result and of the best baseline."""
-    entry = content.result
-    if entry is None:
-        return None
-    shown = [(entry, LIGHT["phase3"])]
-    ranked = [b for b in content.baselines if np.isfinite(b.summary["sharpe"])]
-    if ranked:
-        shown.append((max(ranked, key=lambda b: b.summary["sharpe"]), LIGHT["other"]))
-    figure, axes = figure_of()
-    drawn = False
-    for one, colour in shown:
-        returns = np.concatenate(one.days.returns)
-        if len(returns) < 2 * HALF_YEAR:
-            continue
-        ratio = _rolling_sharpe(returns, one.days.per_year)
-        x, y = thinned(np.arange(HALF_YEAR, len(returns) + 1).astype(np.float64), ratio)
-        axes.plot(x, y, color=colour, label=one.short, linewidth=1.3)
-        drawn = True
-    if not drawn:
-        return None
-    axes.axhline(0.0, color=LIGHT["muted"], linewidth=0.8)
-    axes.set_xlabel("days")
-    axes.set_ylabel("Sharpe ratio, 126 days")
-    legend(figure, ncols=2)
     return figure
 
 
@@ -110,7 +88,7 @@ def calibration(content: ReportContent) -> Figure | None:
         return None
     returns, stated = np.concatenate(entry.days.returns), np.concatenate(entry.days.value_at_risk)
     held = stated > 0.0
-    if held.sum() < HALF_YEAR:
+    if held.sum() < FEWEST_DAYS:
         return None
     scores = -returns[held] / (stated[held] / norm.ppf(STATED))
     levels = np.array(LEVELS)
@@ -127,11 +105,3 @@ def calibration(content: ReportContent) -> Figure | None:
     axes.set_ylabel("seen, % of days")
     legend(figure, ncols=2)
     return figure
-
-
-def _rolling_sharpe(returns: Float, per_year: float) -> Float:
-    windows = np.lib.stride_tricks.sliding_window_view(returns, HALF_YEAR)
-    spread = windows.std(axis=1, ddof=1)
-    ratio = np.where(spread > 0.0, windows.mean(axis=1) / np.where(spread > 0.0, spread, 1.0), 0.0)
-    out: Float = ratio * np.sqrt(per_year)
-    return out

@@ -2,16 +2,12 @@
 
 import io
 import re
+from html import escape
 from typing import Any
 
-import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.dates import AutoDateLocator, ConciseDateFormatter
 from matplotlib.figure import Figure
-
-from mtquant.evaluation.result import BacktestResult
-from mtquant.evaluation.series import DAY
-from mtquant.types import Float
 
 LIGHT = {
     "ink": "#1d2329",
@@ -47,7 +43,6 @@ DARK = {
 }
 """Colours by name; a light colour stands for its name in the SVG, so all must differ."""
 
-POINTS = 400
 WIDTH, HEIGHT = 5.0, 2.7
 
 STYLE: dict[Any, Any] = {
@@ -77,8 +72,8 @@ STYLE: dict[Any, Any] = {
 }
 
 
-def svg(figure: Figure, name: str) -> str:
-    """Return the figure as inline SVG whose ids begin with `name`."""
+def svg(figure: Figure, name: str, label: str) -> str:
+    """Return the figure as inline SVG whose ids begin with `name`; `label` is what is read aloud."""
     buffer = io.StringIO()
     figure.savefig(buffer, format="svg", metadata={"Date": None, "Creator": None}, transparent=True)
     text = buffer.getvalue()
@@ -90,7 +85,10 @@ def svg(figure: Figure, name: str) -> str:
     for key, colour in LIGHT.items():
         text = text.replace(colour, f"var(--{key})")
     text = re.sub(r' xmlns(:xlink)?="[^"]*"', "", text).replace("xlink:href", "href")
-    return re.sub(r'<svg [^>]*viewBox="([^"]*)"[^>]*>', r'<svg viewBox="\1" role="img">', text, count=1)
+    # hundredths of a point are below what a screen shows
+    text = re.sub(r' d="[^"]*"', lambda path: re.sub(r"(\d\.\d\d)\d+", r"\1", path[0]), text)
+    head = f'<svg viewBox="\\1" role="img" aria-label="{escape(label)}">'
+    return re.sub(r'<svg [^>]*viewBox="([^"]*)"[^>]*>', head, text, count=1)
 
 
 def png(figure: Figure) -> bytes:
@@ -111,29 +109,9 @@ def legend(figure: Figure, ncols: int = 4) -> None:
     figure.legend(loc="outside upper left", ncols=ncols, handlelength=1.6, columnspacing=1.2)
 
 
-def time_axis(axes: Axes, result: BacktestResult) -> Float:
-    """Return `[S + 1]` positions in time and label the axis: dates for one pass, years since the start for several."""
-    bars = len(result.time)
-    if result.time.shape[1] > 1:
-        axes.set_xlabel("years since the start of a history")
-        out: Float = np.arange(bars + 1) / result.bars_per_year
-        return out
-    # days since 1970, which is how matplotlib counts dates
-    days = result.time[:, 0] / DAY
+def date_axis(axes: Axes) -> None:
+    """Label days since 1970, which is how matplotlib counts dates, as dates."""
     # with fewer it knows no interval for three years or three days
     locator = AutoDateLocator(minticks=3, maxticks=8)  # type: ignore[no-untyped-call]
     axes.xaxis.set_major_locator(locator)
     axes.xaxis.set_major_formatter(ConciseDateFormatter(locator))  # type: ignore[no-untyped-call]
-    return np.append(days, days[-1] + (days[-1] - days[-2] if bars > 1 else 0.0))
-
-
-def thinned(x: Float, y: Float, *, largest: bool = False) -> tuple[Float, Float]:
-    """Return at most about `POINTS` points; with `largest`, the largest of each bucket, so that peaks stay."""
-    every = max(1, -(-len(x) // POINTS))
-    if every == 1:
-        return x, y
-    starts = np.arange(0, len(x), every)
-    if largest:
-        return x[starts], np.fmax.reduceat(y, starts)
-    keep = np.unique(np.append(starts, len(x) - 1))
-    return x[keep], y[keep]

@@ -7,6 +7,7 @@ import numpy as np
 
 from mtquant.evaluation.attribution import Attribution
 from mtquant.evaluation.content import LearningCurve
+from mtquant.evaluation.explanation import Moved
 from mtquant.evaluation.stress import CostPoint, Robustness, Stressed, Window, break_even
 
 CELLS = ("by_instrument", "by_year", "by_regime", "by_session")
@@ -16,6 +17,11 @@ AVERAGED = ("sharpe", "annual_return", "breaker_share")
 def read_attribution(found: Mapping[str, Any]) -> Attribution:
     """Return an attribution as `report.json` holds it."""
     return Attribution(**{**found, "players": tuple(found["players"])})
+
+
+def read_moved(found: Sequence[Mapping[str, Any]]) -> list[Moved]:
+    """Return what `report.json` holds of what moved the decisions; null is NaN."""
+    return [Moved(**{**one, "shares": _numbers(one["shares"])}) for one in found]
 
 
 def read_robustness(found: Mapping[str, Any]) -> Robustness:

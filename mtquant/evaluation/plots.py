@@ -5,114 +5,107 @@ from collections.abc import Callable
 
 import matplotlib as mpl
 import numpy as np
+from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter, LogLocator, NullLocator
 
-from mtquant import metrics
 from mtquant.evaluation import diagnosis_plots as diagnoses
-from mtquant.evaluation.content import Assessed, ReportContent
-from mtquant.evaluation.drawing import HEIGHT, LIGHT, STYLE, figure_of, legend, png, svg, thinned, time_axis
-from mtquant.evaluation.pooling import strung
-from mtquant.evaluation.result import BacktestResult
-from mtquant.types import Float
+from mtquant.evaluation.charts import Chart, charts_of, colour_of, shown_phases, thinned
+from mtquant.evaluation.content import ReportContent
+from mtquant.evaluation.drawing import HEIGHT, LIGHT, STYLE, date_axis, figure_of, legend, png, svg
+
+CAPTIONS = {
+    "sharpe": "Net Sharpe ratio and its interval; upright marks: targets",
+    "share": "Noise-free utility; upright marks: the reference, grey: full information",
+    "equity": "Equity net of costs, mean over passes",
+    "drawdown": "Drawdown, deepest pass at each bar",
+    "fan": "What a path like this one could have become: quantiles of resampled equity",
+    "rolling": "Net Sharpe ratio of the last half year",
+    "attribution": "Where the profit came from",
+    "costs": "Net return a year by cost",
+    "calibration": "Value at risk: days that lost more, said and seen",
+    "exposure": "Exposure by group, risk units, first pass",
+    "allocation": "Budgets of the meta-controller, first pass",
+    "learning": "Learning curves",
+}
+CONSECUTIVE = {
+    "equity": "Equity net of costs, fold after fold",
+    "drawdown": "Drawdown, fold after fold",
+    "exposure": "Exposure by group, risk units",
+    "allocation": "Budgets of the meta-controller",
+    "learning": "Learning curves, mean over folds",
+}
+"""Captions where the passes follow each other in time."""
+
+
+def captions(content: ReportContent) -> dict[str, str]:
+    """Return figure name to what stands above it."""
+    return CAPTIONS | CONSECUTIVE if content.consecutive else CAPTIONS
 
 
 def draw(content: ReportContent) -> dict[str, tuple[str, bytes]]:
     """Return figure name to (inline SVG, PNG); a figure whose data are not there is left out."""
-    out = {}
+    out, told = {}, captions(content)
+    lines = charts_of(content)
     with mpl.rc_context(STYLE):
-        for name, paint in PLOTS.items():
-            figure = paint(content)
+        for name in told:
+            figure = _lines(lines[name]) if name in lines else PLOTS[name](content) if name in PLOTS else None
             if figure is not None:
-                out[name] = (svg(figure, name), png(figure))
+                out[name] = (svg(figure, name, told[name]), png(figure))
     return out
 
 
-def _colour(entry: Assessed, content: ReportContent) -> str:
-    if entry is content.chosen:
-        return LIGHT["ink"]
-    return LIGHT.get(f"phase{entry.phase}", LIGHT["other"])
-
-
-def _phases(content: ReportContent) -> list[Assessed]:
-    """Return the phases, and what a walk-forward chose of them."""
-    return [*content.phases, *((content.chosen,) if content.chosen else ())]
-
-
-def _over_time(entry: Assessed, content: ReportContent) -> BacktestResult:
-    return strung(entry.result) if content.consecutive else entry.result
-
-
-def _wealth(result: BacktestResult) -> Float:
-    """Return `[S + 1, N]` the value of 1; NaN after the end of a pass."""
-    value = metrics.wealth(result.returns)
-    ended = np.concatenate([np.zeros((1, value.shape[1]), dtype=bool), ~result.alive])
-    out: Float = np.where(ended, np.nan, value)
-    return out
-
-
-def _mean(values: Float) -> Float:
-    count = np.isfinite(values).sum(axis=1)
-    total = np.nansum(values, axis=1)
-    out: Float = np.where(count > 0, total / np.maximum(count, 1), np.nan)
-    return out
-
-
-def _equity(content: ReportContent) -> Figure | None:
-    if not content.phases:
-        return None
+def _lines(chart: Chart) -> Figure:
+    """Draw a chart over time."""
     figure, axes = figure_of()
-    least, most = 1.0, 1.0
-    for entry, is_phase in (*((b, False) for b in content.baselines), *((p, True) for p in _phases(content))):
-        result = _over_time(entry, content)
-        thin, value = thinned(time_axis(axes, result), _mean(_wealth(result)))
-        least, most = min(least, np.nanmin(value)), max(most, np.nanmax(value))
+    if chart.dates:
+        date_axis(axes)
+    if chart.stacked:
+        _stack(axes, chart)
+    grey = 0
+    for trace in () if chart.stacked else chart.traces:
+        grey += trace.baseline
         axes.plot(
-            thin,
-            value,
-            color=_colour(entry, content),
-            label=entry.short if is_phase else None,
-            linewidth=1.8 if is_phase else 0.9,
-            zorder=3 if is_phase else 2,
+            trace.x,
+            trace.y,
+            color=LIGHT[trace.colour],
+            label=trace.name if not trace.baseline or len(chart.traces) == 2 else "baselines" if grey == 1 else None,
+            linewidth=0.9 if trace.baseline else 1.5,
+            zorder=2 if trace.baseline else 3,
         )
-    if content.baselines:
-        axes.plot([], [], color=LIGHT["other"], linewidth=0.9, label="baselines")
-    if least > 0.0 and most > 3.0 * least:
+    if chart.logarithmic:
         axes.set_yscale("log")
         axes.yaxis.set_major_locator(LogLocator(subs=(1.0, 2.0, 5.0)))
         axes.yaxis.set_minor_locator(NullLocator())
     axes.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
-    axes.set_ylabel("equity / initial capital, net")
+    axes.set_xlabel(chart.x_label)
+    axes.set_ylabel(chart.y_label)
     legend(figure)
     return figure
 
 
-def _drawdown(content: ReportContent) -> Figure | None:
-    if not content.phases:
-        return None
-    figure, axes = figure_of()
-    for entry in _phases(content):
-        result = _over_time(entry, content)
-        depth = metrics.drawdown(metrics.wealth(result.returns)).max(axis=1)
-        thin, deep = thinned(time_axis(axes, result), 100.0 * depth, largest=True)
-        axes.plot(thin, -deep, color=_colour(entry, content), label=entry.short, linewidth=1.3)
-    axes.set_ylabel("drawdown, %")
-    axes.set_ylim(top=0.0)
-    legend(figure)
-    return figure
+def _stack(axes: Axes, chart: Chart) -> None:
+    axes.stackplot(
+        chart.traces[0].x,
+        [trace.y for trace in chart.traces],
+        labels=[trace.name for trace in chart.traces],
+        colors=[LIGHT[trace.colour] for trace in chart.traces],
+        alpha=0.85,
+        linewidth=0,
+    )
 
 
 def _intervals(content: ReportContent) -> Figure | None:
-    entries = [*_phases(content), *content.controls, *content.baselines]
+    entries = [*shown_phases(content), *content.controls, *content.baselines]
     if not entries:
         return None
     figure, axes = figure_of(0.9 + 0.27 * len(entries))
     for row, entry in enumerate(reversed(entries)):
         found = entry.intervals["sharpe"]
         if np.isfinite(found.value):
-            axes.plot(found.value, row, "o", color=_colour(entry, content), markersize=5)
+            axes.plot(found.value, row, "o", color=LIGHT[colour_of(entry, content)], markersize=5)
         if found.known:
-            axes.plot([found.low, found.high], [row, row], color=_colour(entry, content), linewidth=2)
+            axes.plot([found.low, found.high], [row, row], color=LIGHT[colour_of(entry, content)], linewidth=2)
     for judged in content.targets:
         names = [e.phase for e in reversed(entries)]
         if judged.target.measure == "sharpe" and judged.target.phase:
@@ -123,43 +116,8 @@ def _intervals(content: ReportContent) -> Figure | None:
     axes.set_yticks(range(len(entries)), [e.short for e in reversed(entries)])
     axes.tick_params(axis="y", length=0, labelcolor=LIGHT["ink"])
     axes.grid(visible=False, axis="y")
-    axes.set_xlabel("net Sharpe ratio; upright mark: target")
+    axes.set_xlabel("net Sharpe ratio")
     return figure
-
-
-def _groups(content: ReportContent, values: Callable[[BacktestResult], Float | None], label: str) -> Figure | None:
-    entry = content.result
-    if entry is None:
-        return None
-    result = _over_time(entry, content)
-    shares = values(result)
-    if shares is None:
-        return None
-    count = int(result.alive[:, 0].sum())
-    every = max(1, -(-count // 200))
-    starts = np.arange(0, count, every)
-    sizes = np.diff(np.append(starts, count))[:, None]
-    table = np.add.reduceat(shares[:count], starts, axis=0) / sizes
-    figure, axes = figure_of()
-    x = time_axis(axes, result)
-    colours = [LIGHT[f"group{g % 5}"] for g in range(len(result.groups))]
-    axes.stackplot(x[starts], table.T, labels=result.groups, colors=colours, alpha=0.85, linewidth=0)
-    axes.set_ylabel(f"{label}, {entry.short}")
-    legend(figure, ncols=3)
-    return figure
-
-
-def _exposure(content: ReportContent) -> Figure | None:
-    def by_group(result: BacktestResult) -> Float:
-        member = np.equal.outer(np.arange(len(result.groups)), np.asarray(result.group_of)).astype(np.float64)
-        out: Float = np.abs(result.exposure[:, 0]) @ member.T
-        return out
-
-    return _groups(content, by_group, "sum of |x|")
-
-
-def _allocation(content: ReportContent) -> Figure | None:
-    return _groups(content, lambda r: None if r.budgets is None else r.budgets[:, 0], "budgets")
 
 
 def _learning(content: ReportContent) -> Figure | None:
@@ -192,21 +150,16 @@ def _share(content: ReportContent) -> Figure | None:
     axes.set_yticks(range(len(content.shares)), [s.title for s in reversed(content.shares)])
     axes.tick_params(axis="y", length=0, labelcolor=LIGHT["ink"])
     axes.grid(visible=False, axis="y")
-    axes.set_xlabel("utility per bar; upright mark: reference; grey: full information")
+    axes.set_xlabel("utility per bar")
     return figure
 
 
 PLOTS: dict[str, Callable[[ReportContent], Figure | None]] = {
     "sharpe": _intervals,
     "share": _share,
-    "equity": _equity,
-    "drawdown": _drawdown,
     "fan": diagnoses.fan,
-    "rolling": diagnoses.rolling,
     "attribution": diagnoses.waterfall,
     "costs": diagnoses.cost_sweep,
     "calibration": diagnoses.calibration,
-    "exposure": _exposure,
-    "allocation": _allocation,
     "learning": _learning,
 }

@@ -3,9 +3,19 @@
 from collections.abc import Sequence
 from html import escape
 
-from mtquant.evaluation import measures
 from mtquant.evaluation.content import Assessed, ReportContent
 from mtquant.evaluation.measures import MEASURES, Unit, label_of, measure_of
+from mtquant.evaluation.report_cells import (
+    chip,
+    figure_of,
+    marked,
+    places,
+    pointer,
+    spanned,
+    table,
+    with_interval,
+    written,
+)
 from mtquant.evaluation.statistics import Interval
 from mtquant.evaluation.targets import FINAL, Judged, Verdict
 
@@ -24,6 +34,14 @@ ROBUSTNESS = (
     "years_above_zero",
 )
 SPECIALIST = ("active", "risk_share", "sharpe", "annual_return", "budget")
+SKILL: dict[str, Unit] = {
+    "sharpe": "ratio",
+    "error": "ratio",
+    "annualised": "ratio",
+    "probability": "percent",
+    "years_needed": "years",
+    "trials_endured": "count",
+}
 LIMITS = (
     "var_compliance",
     "var_mean",
@@ -42,63 +60,20 @@ LIMITS = (
 MARKS = {Verdict.MET: "good", Verdict.NOT_MET: "bad", Verdict.UNDECIDABLE: "open"}
 
 
-def table(head: Sequence[str], rows: Sequence[Sequence[str]], *, note: str = "", words: bool = False) -> str:
-    """Return a table that scrolls sideways on its own; cells are HTML, the first of each row is its heading.
-
-    `words` sets cells as text rather than figures.
-    """
-    if not rows:
-        return ""
-    top = "".join(f'<th scope="col">{cell}</th>' for cell in head)
-    body = "".join(
-        f'<tr><th scope="row">{row[0]}</th>' + "".join(f"<td>{cell}</td>" for cell in row[1:]) + "</tr>" for row in rows
-    )
-    under = f'<p class="note">{note}</p>' if note else ""
-    kind = "scroll words" if words else "scroll"
-    return f'<div class="{kind}"><table><thead><tr>{top}</tr></thead><tbody>{body}</tbody></table></div>{under}'
-
-
-def written(value: float, unit: Unit, *, sign: bool = False) -> str:
-    """Return a number as HTML."""
-    return escape(measures.written(value, unit, sign=sign))
-
-
-def spanned(interval: Interval, unit: Unit, *, sign: bool = False) -> str:
-    """Return the ends of an interval as HTML."""
-    return escape(measures.spanned(interval, unit, sign=sign))
-
-
-def chip(text: str, mark: str) -> str:
-    """Return a verdict in words, coloured."""
-    return f'<span class="chip {mark}">{escape(text)}</span>'
-
-
-def with_interval(interval: Interval, unit: Unit, *, sign: bool = False) -> str:
-    """Return a value with its interval under it."""
-    return f"{written(interval.value, unit, sign=sign)}<small>{spanned(interval, unit, sign=sign)}</small>"
-
-
-def figure_of(entry: Assessed, name: str) -> str:
-    """Return a measure of `entry`, with its interval where it has one."""
-    unit = measure_of(name).unit
-    exact = name == "var_compliance"
-    if name in entry.intervals and not exact:
-        return with_interval(entry.intervals[name], unit)
-    return written(entry.summary[name], unit) if name in entry.summary else "–"
-
-
 def cards(content: ReportContent) -> str:
     """Return one card per phase: the Sharpe ratio large, the rest below."""
-    out = []
+    out, place = [], places(content)
     for entry in content.phases:
-        found = entry.intervals["sharpe"]
+        at = place[entry.name]
+        found, ratio = entry.intervals["sharpe"], at + pointer("intervals", "sharpe")
         rows = "".join(
-            f"<div><dt>{escape(_card_label(entry, name))}</dt><dd>{figure_of(entry, name)}</dd></div>" for name in CARD
+            f"<div><dt>{_card_label(entry, name, at)}</dt><dd>{figure_of(entry, name, at)}</dd></div>" for name in CARD
         )
         note = f'<p class="note">{escape(entry.note)}</p>' if entry.note else ""
         out.append(
             f'<article class="card p{entry.phase}"><h3>{escape(entry.title)}</h3><p class="big">'
-            f"{written(found.value, 'ratio')}<small>net Sharpe ratio, {spanned(found, 'ratio')}</small></p>"
+            f"{written(found.value, 'ratio', f'{ratio}/value')}"
+            f"<small>net Sharpe ratio, {spanned(found, 'ratio', ratio)}</small></p>"
             f"<dl>{rows}</dl>{note}</article>"
         )
     return f'<div class="cards">{"".join(out)}</div>'
@@ -109,15 +84,15 @@ def fold_table(content: ReportContent) -> str:
     names = ("chosen", *(entry.name for entry in content.phases))
     rows = [
         (
-            str(row.fold),
-            escape(row.train),
-            escape(row.validation),
-            escape(row.test),
-            f"phase {row.chosen}",
-            *_gains(row.gains),
-            *(written(row.sharpe[name], "ratio") for name in names),
+            marked(str(row.fold), pointer("folds", n, "fold")),
+            marked(row.train, pointer("folds", n, "train")),
+            marked(row.validation, pointer("folds", n, "validation")),
+            marked(row.test, pointer("folds", n, "test")),
+            f"phase {marked(str(row.chosen), pointer('folds', n, 'chosen'))}",
+            *_gains(row.gains, n),
+            *(written(row.sharpe[name], "ratio", pointer("folds", n, "sharpe", name)) for name in names),
         )
-        for row in content.folds
+        for n, row in enumerate(content.folds)
     ]
     head = ("Fold", "Train", "Validation", "Test", "Chosen", *PHASE_PAIRS)
     note = (
@@ -127,32 +102,41 @@ def fold_table(content: ReportContent) -> str:
     return table((*head, *(f"Sharpe ratio, {escape(n)}" for n in names)), rows, note=note) + _path_table(content)
 
 
-def _gains(found: Sequence[Interval]) -> list[str]:
+def _gains(found: Sequence[Interval], fold: int) -> list[str]:
     """Return one cell per comparison; the last is empty where it was not needed."""
-    told = [with_interval(gain, "percent", sign=True) for gain in found]
+    told = [
+        with_interval(gain, "percent", pointer("folds", fold, "gains", n), sign=True) for n, gain in enumerate(found)
+    ]
     return told + [""] * (len(PHASE_PAIRS) - len(told))
 
 
 def _path_table(content: ReportContent) -> str:
     rows = [
-        (escape(name), *(written(value, "ratio") for value in (min(found), sum(found) / len(found), max(found))))
-        for name, found in content.paths.items()
+        (escape(name), *(written(value, "ratio", pointer("path_range", name, key)) for key, value in found.items()))
+        for name, found in path_range(content).items()
     ]
     return table(("Sharpe ratio of the paths", "Lowest", "Mean", "Highest"), rows)
+
+
+def path_range(content: ReportContent) -> dict[str, dict[str, float]]:
+    """Return the lowest, mean and highest Sharpe ratio of all paths, by backtest."""
+    return {
+        name: {"lowest": min(found), "mean": sum(found) / len(found), "highest": max(found)}
+        for name, found in content.paths.items()
+    }
 
 
 def skill_table(content: ReportContent) -> str:
     """Return what the Sharpe ratios say about skill, and what is left of the result after the search."""
     entries = (*((content.chosen,) if content.chosen else ()), *content.phases, *content.controls, *content.baselines)
+    place = places(content)
     rows = [
         (
             escape(entry.short),
-            written(entry.skill.sharpe, "ratio"),
-            written(entry.skill.error, "ratio"),
-            written(entry.skill.annualised, "ratio"),
-            written(entry.skill.probability, "percent"),
-            written(entry.skill.years_needed, "years"),
-            written(entry.skill.trials_endured, "count"),
+            *(
+                written(getattr(entry.skill, name), unit, place[entry.name] + pointer("skill", name))
+                for name, unit in SKILL.items()
+            ),
         )
         for entry in entries
     ]
@@ -180,33 +164,38 @@ def _superiority(content: ReportContent) -> str:
     titles = {entry.name: entry.short for entry in (*content.phases, *content.baselines)}
     titles |= {content.chosen.name: content.chosen.short} if content.chosen else {}
     kept = ", ".join(escape(titles.get(name, name)) for name in found.confidence_set)
+    chance = written(found.beaten_p, "probability", pointer("superiority", "beaten_p"))
     return (
         '<p class="note">Test that no baseline is better (superior predictive ability, on daily utility): p = '
-        f"{written(found.beaten_p, 'probability')}. Cannot be told from the best (90 % model confidence set): "
-        f"{kept}.</p>"
+        f"{chance}. Cannot be told from the best (90 % model confidence set): {kept}.</p>"
     )
 
 
-def _card_label(entry: Assessed, name: str) -> str:
-    label = measure_of(name).label
-    horizon = written(entry.summary["win_horizon_bars"], "count")
+def _card_label(entry: Assessed, name: str, at: str) -> str:
+    label = escape(measure_of(name).label)
+    horizon = written(entry.summary["win_horizon_bars"], "count", at + pointer("summary", "win_horizon_bars"))
     return f"{label} ({horizon} bars)" if name == "win_rate" else label
 
 
 def share_table(content: ReportContent) -> str:
     """Return utility beside reference, bound and previous."""
-    rows = [
-        (
-            escape(row.title),
-            with_interval(row.utility, "utility"),
-            with_interval(row.share, "percent"),
-            with_interval(row.captured, "percent") if row.captured is not None else "–",
-            with_interval(row.bound, "percent") if row.bound is not None else "–",
-            written(row.reference_utility, "utility"),
-            written(row.bound_utility, "utility") if row.bound_utility is not None else "–",
+    rows = []
+    for n, row in enumerate(content.shares):
+        at = pointer("shares", n)
+        shares = [
+            with_interval(found, "percent", f"{at}/{name}") if found is not None else "–"
+            for name, found in (("share", row.share), ("captured", row.captured), ("bound", row.bound))
+        ]
+        bound = row.bound_utility
+        rows.append(
+            (
+                escape(row.title),
+                with_interval(row.utility, "utility", f"{at}/utility"),
+                *shares,
+                written(row.reference_utility, "utility", f"{at}/reference_utility"),
+                written(bound, "utility", f"{at}/bound_utility") if bound is not None else "–",
+            )
         )
-        for row in content.shares
-    ]
     head = (
         "",
         "Utility per bar",
@@ -227,11 +216,12 @@ def share_table(content: ReportContent) -> str:
 def promotion_table(content: ReportContent) -> str:
     """Return the paired differences between phases."""
     rows = []
-    for p in content.promotions:
+    for n, p in enumerate(content.promotions):
+        at = pointer("promotions", n)
         mark = ("earned", "good") if p.earned else ("worse", "bad") if p.harmed else ("not shown", "open")
         pair = f"{escape(p.later)} <em>over</em> {escape(p.earlier)}"
-        gains = (with_interval(p.gain, "percent", sign=True), with_interval(p.sharpe_gain, "ratio", sign=True))
-        rows.append((pair, chip(*mark), *gains))
+        gain = with_interval(p.gain, "percent", f"{at}/gain", sign=True)
+        rows.append((pair, chip(*mark), gain, with_interval(p.sharpe_gain, "ratio", f"{at}/sharpe_gain", sign=True)))
     note = (
         "Paired over the same days. Certainty-equivalent return is realised return less the risk penalty. A later "
         "phase is promoted only if the lower end of this interval is above zero."
@@ -246,8 +236,8 @@ def target_table(content: ReportContent) -> str:
     columns.sort(key=lambda phase: (phase == FINAL, phase))
     rows = []
     for name in dict.fromkeys(j.target.measure for j in content.targets):
-        found = {j.target.phase: j for j in content.targets if j.target.measure == name}
-        cells = (_target_cell(found[phase]) if phase in found else "–" for phase in columns)
+        found = {j.target.phase: (j, n) for n, j in enumerate(content.targets) if j.target.measure == name}
+        cells = (_target_cell(*found[phase]) if phase in found else "–" for phase in columns)
         rows.append((escape(measure_of(name).label), *cells))
     head = ("", *(f"Phase {p}" if p != FINAL else f"Target (phase {last})" for p in columns))
     note = (
@@ -257,35 +247,38 @@ def target_table(content: ReportContent) -> str:
     return table(head, rows, note=note)
 
 
-def _target_cell(judged: Judged) -> str:
+def _target_cell(judged: Judged, number: int) -> str:
+    at = pointer("targets", number)
     unit = measure_of(judged.target.measure).unit
     sign = {">": "&gt;", "<": "&lt;", ">=": "≥"}[judged.target.comparison]
     interval = judged.interval
-    ends = "" if interval.low == interval.high else f"<small>{spanned(interval, unit)}</small>"
+    ends = "" if interval.low == interval.high else f"<small>{spanned(interval, unit, f'{at}/interval')}</small>"
+    asked = written(judged.target.threshold, unit, f"{at}/target/threshold")
     return (
-        f"{written(interval.value, unit)}{ends}<small>asked {sign} {written(judged.target.threshold, unit)}</small>"
+        f"{written(interval.value, unit, f'{at}/interval/value')}{ends}<small>asked {sign} {asked}</small>"
         f"{chip(judged.verdict, MARKS[judged.verdict])}"
     )
 
 
 def comparison_table(content: ReportContent) -> str:
     """Return phases, controls and baselines side by side, sorted by nothing: the order given."""
-    entries = (*content.phases, *content.controls, *content.baselines)
+    entries, place = (*content.phases, *content.controls, *content.baselines), places(content)
     rows = []
     for entry in entries:
         name = f"<b>{escape(entry.title)}</b>" if entry.phase is not None else escape(entry.title)
         note = f"<small>{escape(entry.note)}</small>" if entry.note and entry.phase is None else ""
-        rows.append((name + note, *(figure_of(entry, measure) for measure in COMPARED)))
+        rows.append((name + note, *(figure_of(entry, measure, place[entry.name]) for measure in COMPARED)))
     head = ("", *(escape(MEASURES[name].label) for name in COMPARED))
     return table(head, rows, note="Same account, costs, limits and bars. Baselines aim at one ex-ante volatility.")
 
 
 def measures_table(content: ReportContent, names: Sequence[str]) -> str:
     """Return some measures, one column per phase."""
+    place = places(content)
     rows = [
         (
             f"{escape(label_of(name))}<small>{escape(measure_of(name).definition)}</small>",
-            *(figure_of(entry, name) for entry in content.phases),
+            *(figure_of(entry, name, place[entry.name]) for entry in content.phases),
         )
         for name in names
     ]
@@ -300,10 +293,11 @@ def grouped_table(content: ReportContent, head: str, suffixes: Sequence[str]) ->
             if key.startswith(f"{head}."):
                 owners = names.setdefault(key.split(".", 1)[1].rpartition(".")[0], [])
                 owners += [entry] if entry not in owners[-1:] else []
+    place = places(content)
     rows = [
         (
             f"{escape(name)}<small>{escape(entry.short)}</small>",
-            *(figure_of(entry, f"{head}.{name}.{suffix}") for suffix in suffixes),
+            *(figure_of(entry, f"{head}.{name}.{suffix}", place[entry.name]) for suffix in suffixes),
         )
         for name, entries in names.items()
         for entry in entries
@@ -314,10 +308,13 @@ def grouped_table(content: ReportContent, head: str, suffixes: Sequence[str]) ->
 
 def everything_table(content: ReportContent) -> str:
     """Return every measure of every backtest."""
-    entries = (*content.phases, *content.controls, *content.baselines)
+    entries, place = (*content.phases, *content.controls, *content.baselines), places(content)
     names = list(dict.fromkeys(name for entry in entries for name in entry.summary))
-    rows = [
-        (escape(label_of(n)), *(written(e.summary[n], measure_of(n).unit) if n in e.summary else "–" for e in entries))
-        for n in names
-    ]
+
+    def cell(entry: Assessed, name: str) -> str:
+        if name not in entry.summary:
+            return "–"
+        return written(entry.summary[name], measure_of(name).unit, place[entry.name] + pointer("summary", name))
+
+    rows = [(escape(label_of(name)), *(cell(entry, name) for entry in entries)) for name in names]
     return table(("", *(escape(e.short) for e in entries)), rows)

@@ -33,8 +33,9 @@ from mtquant.evaluation.series import Measuring
 from mtquant.evaluation.statistics import Interval
 from mtquant.evaluation.targets import Target, documented_targets, judge
 from mtquant.execution.attributing import attribute_profit
-from mtquant.execution.choosing import CHOICE, choose_phase, judge_phases
+from mtquant.execution.choosing import CHOICE, Choice, choose_phase, judge_phases
 from mtquant.execution.counting import POLICY, count_trial
+from mtquant.execution.explaining import EXPLANATION, explain_decisions
 from mtquant.execution.robustness import measure_robustness
 from mtquant.execution.share_rows import share_rows
 from mtquant.registry import build
@@ -97,15 +98,21 @@ def evaluate(spec: PipelineSpec, unit: UnitSpec, folders: dict[str, Path], handl
         seed=spec.seed,
         notes=_notes(spec, dataset, trained),
     )
-    content = replace(content, **_diagnoses(spec, dataset, agent, trained.budget, results | baselines, assessor))
+    found = _diagnoses(spec, dataset, agent, trained.budget, results | baselines, assessor)
+    content = replace(content, **found, **_explained(spec, dataset, agent, handle))
     outputs = write_report(content, handle.outputs)
     write_atomic(handle.outputs / "config.yaml", to_yaml(spec).encode())
     _write_messages(results[agent.name], handle.outputs / "messages.parquet")
     write_days(handle.outputs / DAYS, measured, assessor.clock, measuring, spec.evaluation.split)
     if choice is not None:
-        save_results(handle.outputs, measured)
-        write_atomic(handle.outputs / CHOICE, json.dumps(asdict(choice), indent=1).encode())
+        _save_fold(handle.outputs, measured, choice)
     return UnitResult(headline_figures(phases, shares) | {DEPLOYED: float(deployed)}, outputs)
+
+
+def _save_fold(folder: Path, measured: Sequence[BacktestResult], choice: Choice) -> None:
+    """Write what the report over all folds pools."""
+    save_results(folder, measured)
+    write_atomic(folder / CHOICE, json.dumps(asdict(choice), indent=1).encode())
 
 
 def _diagnoses(
@@ -125,6 +132,13 @@ def _diagnoses(
         shown = {name: results[name] for name in (agent.name, *spec.evaluation.baselines)}
         found["robustness"] = measure_robustness(agent, dataset, spec, split, shown, assessor)
     return found
+
+
+def _explained(spec: PipelineSpec, dataset: Dataset, agent: Hierarchy, handle: UnitHandle) -> dict[str, Any]:
+    """Return what moved the agent's decisions, where settings ask; each decision goes to a file."""
+    if not spec.evaluation.explained_bars:
+        return {}
+    return {"moved": explain_decisions(agent, dataset, spec, tested(spec, dataset), handle.outputs / EXPLANATION)}
 
 
 def _single_agent(

@@ -17,7 +17,15 @@ from mtquant.errors import StoreError
 from mtquant.evaluation.assess import Assessor, measured_by_phase
 from mtquant.evaluation.content import Assessed, MarketNote, ReportContent
 from mtquant.evaluation.days import DAYS, write_days
-from mtquant.evaluation.folded import pool_attributions, pool_curves, pool_robustness, read_attribution, read_robustness
+from mtquant.evaluation.explanation import pool_moved
+from mtquant.evaluation.folded import (
+    pool_attributions,
+    pool_curves,
+    pool_robustness,
+    read_attribution,
+    read_moved,
+    read_robustness,
+)
 from mtquant.evaluation.pooling import FoldRow, path_sharpes, pool, pooled_measuring
 from mtquant.evaluation.report import write_report
 from mtquant.evaluation.result import BacktestResult
@@ -118,6 +126,7 @@ def _diagnoses(folds: Sequence[Fold], passes: Sequence[int]) -> dict[str, Any]:
     if all(report["attribution"] for report in reports):
         parts = [read_attribution(report["attribution"]) for report in reports]
         found["attribution"] = pool_attributions(parts, passes, CHOSEN)
+    found["moved"] = pool_moved([read_moved(report["moved"]) for report in reports])
     if all(report["robustness"] for report in reports):
         found["robustness"] = pool_robustness([read_robustness(report["robustness"]) for report in reports], CHOSEN)
     return found

@@ -1,14 +1,26 @@
 """Backtests and reports made of random numbers, for tests of what is computed from them."""
 
+from dataclasses import replace
+
 import numpy as np
 
 from mtquant.context import Streams
 from mtquant.evaluation.assess import Assessor, measured_by_phase
+from mtquant.evaluation.attribution import Attribution
 from mtquant.evaluation.content import LearningCurve, MarketNote, ReportContent, ShareRow
+from mtquant.evaluation.explanation import Moved
+from mtquant.evaluation.fan import equity_fan
+from mtquant.evaluation.luck import Luck
+from mtquant.evaluation.overfitting import Overfitting
+from mtquant.evaluation.pooling import FoldRow
 from mtquant.evaluation.result import BacktestResult
 from mtquant.evaluation.series import Measuring
+from mtquant.evaluation.skill import judge_skill
 from mtquant.evaluation.statistics import Interval
+from mtquant.evaluation.stress import CostPoint, Robustness, Stressed, Window
+from mtquant.evaluation.superiority import Superiority
 from mtquant.evaluation.targets import documented_targets, judge
+from mtquant.evaluation.trials import Search
 from mtquant.types import Float
 
 SYMBOLS = ("EURUSD", "GBPUSD", "XAUUSD", "WTIUSD", "SPX500")
@@ -161,4 +173,41 @@ def made_content(
         ),
         seed=seed,
         notes=("The macro block uses the market's own columns.",),
+    )
+
+
+PLAYERS = ("forex", "allocation", "costs")
+
+
+def made_whole(seed: int = 3, *, planted: bool = False) -> ReportContent:
+    """Return a report with everything in it: folds, paths, luck, attribution, robustness, search."""
+    shift = 0.011 * (seed - 3)
+    content = made_content(seed, planted=planted, bars=400)
+    result = content.phases[-1]
+    cells = {p: {"2019": 0.01 * i + shift, "2020": 0.02 - shift} for i, p in enumerate(PLAYERS)}
+    by_player = {p: sum(cells[p].values()) for p in PLAYERS}
+    stress = Stressed("volatility x 3", 0.1 + shift, 0.02 + shift, 0.3 + shift, -0.08 + shift, 0.01 + shift, 0.0)
+    sharpes = {n: s + shift for n, s in (("chosen", 0.4), ("phase1", 0.1), ("phase2", 0.2), ("phase3", 0.4))}
+    gains = (Interval(0.01 + shift, -0.01, 0.03), Interval(0.02, 0.01, 0.03 + shift))
+    return replace(
+        content,
+        chosen=replace(result, name="chosen", title="Chosen on validation, fold by fold", phase=None),
+        folds=(FoldRow(1, "2010-01-01 to 2012-01-01", "2012", "2013", 3, gains, sharpes),),
+        paths={"Phase 3": (0.1 + shift, 0.2, 0.6 + shift)},
+        luck=Luck(1000, 0.91 + shift, 0.0, 0.7 + shift),
+        fan=equity_fan(result.days.returns, np.random.default_rng(0), samples=50),
+        attribution=Attribution("phase3", PLAYERS, sum(by_player.values()), by_player, cells, cells, cells, cells),
+        moved=(
+            Moved("meta", {"portfolio": 0.7 + shift, "macro": 0.3 - shift}, 40 + round(1000 * shift), 1e-8),
+            Moved("forex", {"features": 1.0}, 30, 1e-9),
+        ),
+        robustness=Robustness(
+            "phase3",
+            (CostPoint(0.0, 0.5 + shift, 0.05 + shift), CostPoint(5.0, -0.1, -0.01 + shift)),
+            4.2 + 10.0 * shift,
+            (stress,),
+            (Window("pandemic", "2020-02-19", "2020-04-30", 50, {"phase3": -0.07 + shift}),),
+        ),
+        superiority=Superiority("chosen", 0.31 + shift, ("chosen", "momentum"), {"chosen": 1.0, "momentum": 0.4}),
+        search=Search(judge_skill(result.days.returns, 260.0, unlisted=11), 1, Overfitting(2, 12_870, 0.44, 0.4, -0.1)),
     )

@@ -1,8 +1,11 @@
 """The report: says what it was given and nothing else, the same bytes for the same content, no request to anywhere."""
 
+import gzip
+import hashlib
 import json
 import math
 import re
+from base64 import b64decode
 from dataclasses import replace
 from html import unescape
 from html.parser import HTMLParser
@@ -13,8 +16,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from mtquant.evaluation.charts import Chart, Trace
 from mtquant.evaluation.content import Assessed, MarketNote, Promotion, ReportContent, ShareRow
 from mtquant.evaluation.drawing import DARK, LIGHT
+from mtquant.evaluation.live import BUNDLE, SHA256, VERSION, read, scripts
 from mtquant.evaluation.measures import MEASURES, Unit, measure_of, spanned, written
 from mtquant.evaluation.plots import draw
 from mtquant.evaluation.report import render, report_values, write_report
@@ -30,7 +35,7 @@ from mtquant.evaluation.report_text import (
 )
 from mtquant.evaluation.statistics import Interval
 from mtquant.store.digests import digest_bytes
-from tests.evaluation.made import made_content
+from tests.evaluation.made import made_content, made_whole
 
 NUMBER = re.compile(r"[−+]?\d[\d,]*(?:\.\d+)?")
 SAID_BY_DEFINITION = {"0", "1", "2", "95", "100", "0.05", "10", "12"}
@@ -48,8 +53,8 @@ def page(content: ReportContent) -> str:
 
 
 def visible(page: str) -> str:
-    """Return the page's text without style, plots and markup."""
-    text = re.sub(r"<style>.*?</style>|<svg.*?</svg>", " ", page, flags=re.DOTALL)
+    """Return the page's text without style, plots, scripts and markup."""
+    text = re.sub(r"<style>.*?</style>|<svg.*?</svg>|<script.*?</script>", " ", page, flags=re.DOTALL)
     return unescape(re.sub(r"<[^>]*>", " ", text)).replace("\xa0", " ")
 
 
@@ -107,6 +112,38 @@ def test_no_figure_comes_from_anywhere_else(content: ReportContent, page: str) -
     assert not strange
 
 
+def test_every_figure_says_where_it_stands_in_the_json() -> None:
+    """Two reports with other figures differ only inside of what is marked with a place."""
+    left = []
+    for seed in (3, 4):
+        content = replace(made_whole(seed), run_id="run", command="command", seed=1)
+        page = re.sub(r"<span data-at=.*?</span>", "*", render(content, {}))
+        # which words stand there depends on the figures
+        left.append(re.sub(r"undecidable|not met|met|earned|not shown|worse|good|open|bad|fact", "?", visible(page)))
+    assert left[0] == left[1]
+    assert left[0].count("*") > 500
+
+
+def test_the_inlined_program_is_the_pinned_one(page: str) -> None:
+    bundle = read(BUNDLE)
+    assert hashlib.sha256(bundle).hexdigest() == SHA256
+    assert f"v{VERSION}\n".encode() in bundle[:100]
+    packed = re.search(r'id="plotly">(.*?)</script>', page)
+    assert packed is not None
+    program = gzip.decompress(b64decode(packed[1]))
+    assert program.endswith(bundle)
+    assert b"Permission is hereby granted" in program[:1500]
+
+
+def test_a_name_cannot_end_the_script(content: ReportContent) -> None:
+    charts = {"equity": Chart("", "", (Trace("</script><b>", "ink", np.zeros(1), np.zeros(1)),))}
+    assert "</script><b>" not in scripts(charts)
+    given = re.search(r'id="charts">(.*?)</script>', scripts(charts))
+    assert given is not None
+    assert json.loads(given[1])["equity"]["traces"][0]["name"] == "</script><b>"
+    assert scripts({}) == ""
+
+
 def test_the_implied_win_rate_is_computed(content: ReportContent) -> None:
     line = next(s for s in honest_statements(content) if "win rate follows" in s)
     ratio = content.phases[-1].summary["sharpe"]
@@ -144,9 +181,14 @@ def test_the_page_is_self_contained_and_well_formed(page: str) -> None:
     assert len(set(links.ids)) == len(links.ids)
     assert all(link.startswith("#") for link in links.found)
     assert {link[1:] for link in links.found} <= set(links.ids)
-    for word in ("http", "url(", "@import", "<script", "file:"):
+    for word in ("http", "url(", "@import", "file:"):
         outside = page.replace("url(#", "")
         assert word not in outside, word
+    assert re.findall(r"<script[^>]*>", page) == [
+        '<script type="application/json" id="charts">',
+        '<script type="text/plain" id="plotly">',
+        "<script>",
+    ]
     assert len(page.encode()) < 1_500_000
 
 
@@ -199,7 +241,7 @@ def test_html_in_names_is_text(content: ReportContent) -> None:
     market = MarketNote("<script>alert(1)</script>", False, "D1", "test", "realistic", {"A<b>": "x & y"}, ("<i>",))
     hostile = replace(content, title="<img src=x>", run_id="<u>", command="<a>", market=market, notes=("<b>bold",))
     page = render(hostile, {})
-    for tag in ("<script", "<img", "<u>", "<a>", "<b>bold", "<i>"):
+    for tag in ("<script>alert", "<img", "<u>", "<a>", "<b>bold", "<i>"):
         assert tag not in page
 
 
