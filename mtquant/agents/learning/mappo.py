@@ -204,11 +204,23 @@ class MAPPOLearner:
         batch = Batch(*(tensor.to(self.policy.device) for tensor in batch))
         return (batch if bool(chosen.all()) else batch.part(chosen)), measured
 
+    def networks(self) -> dict[str, Array]:
+        """Return policy, critic and moments of the returns: the model, without what only learning needs."""
+        name = self.group.name
+        arrays = capture_module(f"{name}.policy", self.policy) | capture_module(f"{name}.critic", self.critic)
+        return arrays | capture_module(f"{name}.returns", self.returns)
+
+    def load_networks(self, arrays: Mapping[str, Array]) -> None:
+        """Load what `networks` returned."""
+        name = self.group.name
+        restore_module(f"{name}.policy", self.policy, arrays)
+        restore_module(f"{name}.critic", self.critic, arrays)
+        restore_module(f"{name}.returns", self.returns, arrays)
+
     def state_dict(self) -> Parts:
         """Return the learner's state between rollouts."""
         name = self.group.name
-        arrays = capture_module(f"{name}.policy", self.policy) | capture_module(f"{name}.critic", self.critic)
-        arrays |= capture_module(f"{name}.returns", self.returns)
+        arrays = self.networks()
         values: dict[str, Any] = {}
         for label, optimizer in (("actor", self.actor_optimizer), ("critic", self.critic_optimizer)):
             more, groups = capture_optimizer(f"{name}.{label}_optimizer", optimizer)
@@ -219,9 +231,7 @@ class MAPPOLearner:
     def load_state_dict(self, arrays: Mapping[str, Array], values: Mapping[str, Any]) -> None:
         """Continue from `state_dict`."""
         name = self.group.name
-        restore_module(f"{name}.policy", self.policy, arrays)
-        restore_module(f"{name}.critic", self.critic, arrays)
-        restore_module(f"{name}.returns", self.returns, arrays)
+        self.load_networks(arrays)
         restore_optimizer(f"{name}.actor_optimizer", self.actor_optimizer, arrays, values)
         restore_optimizer(f"{name}.critic_optimizer", self.critic_optimizer, arrays, values)
 
