@@ -112,6 +112,8 @@ class TrainingConfig(Spec):
     """Root of every random stream."""
     device: str = "cpu"
     """Where learning happens."""
+    mixed_precision: bool = False
+    """Whether networks are computed in bfloat16 while learning, on a GPU that has it; elsewhere nothing changes."""
     checkpoint_seconds: float = Field(default=10.0, ge=0)
     """Least time between two checkpoints."""
 

@@ -1,12 +1,12 @@
 """What each agent of a team earned as training went on, and how their rewards moved together."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
 from mtquant.store.journal import JournalLine
-from mtquant.types import Float, Int
+from mtquant.types import Array, Float, Int
 
 PART = 10
 """The beginning and the end are a tenth of the rollouts each."""
@@ -68,6 +68,13 @@ def progress_of(steps: Int, rewards: Float) -> Progress:
         rest = paid - paid.mean() - trend * centred
         error = float(np.sqrt(rest @ rest / (len(later) - 2) / spread))
     return Progress(float(rewards[:part].mean()), float(rewards[-part:].mean()), float(rewards.max()), trend, error)
+
+
+def agreement(choices: Mapping[str, Array]) -> Float:
+    """Return `[n, n]` the share of moments in which two agents chose the same, of `choices` [m, 1] by agent."""
+    chosen = np.stack([choice[:, 0] for choice in choices.values()])
+    out: Float = (chosen[:, None] == chosen[None]).mean(axis=2)
+    return out
 
 
 def coordination(rewards: Float) -> Float:

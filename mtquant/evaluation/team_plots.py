@@ -8,7 +8,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import EngFormatter, MaxNLocator
 
-from mtquant.evaluation.drawing import HEIGHT, LIGHT, STYLE, WIDTH, figure_of, legend, png
+from mtquant.evaluation.drawing import LIGHT, STYLE, WIDTH, figure_of, legend, png
 from mtquant.evaluation.team_history import RewardHistory, coordination
 from mtquant.types import Float, Int
 
@@ -16,6 +16,8 @@ SMOOTHED = 20
 """Rollouts that a thick line is the mean of."""
 PANEL_HEIGHT = 1.5
 COLOURS = tuple(LIGHT[f"group{number}"] for number in range(5))
+DARK_FROM = 0.7
+"""Share of the scale from which text is white."""
 REWARD, STEPS = "reward per episode", "steps of training"
 
 
@@ -32,7 +34,7 @@ def draw_training(history: RewardHistory, measured: Sequence[tuple[int, float]] 
             axes.plot(steps, rewards, "o-", color=LIGHT["phase3"], markersize=4, label="validation, without exploring")
             kept = steps == best
             axes.plot(steps[kept], rewards[kept], "*", color=LIGHT["ink"], markersize=11, label="best model")
-        _label(axes, "sum of all agents' rewards\nper episode")
+        _label(axes, "reward of all agents\nper episode")
         _labelled(figure, axes)
         return png(figure)
 
@@ -52,27 +54,41 @@ def draw_agents(history: RewardHistory) -> bytes:
         return png(figure)
 
 
-def draw_coordination(history: RewardHistory) -> bytes:
-    """Return the correlations of the changes of the agents' rewards as PNG; grey where there are too few rollouts."""
-    found = coordination(history.rewards)
-    count = len(history.agents)
+def draw_coordination(history: RewardHistory, agreed: Float | None = None) -> bytes:
+    """Return how agents act together as PNG.
+
+    Left, the correlations of the changes of their rewards, grey where there are too few rollouts; right, where it is
+    given, `agreed` [n, n]: the shares of moments in which two of them choose the same.
+    """
+    panels = [("correlation of the changes of rewards\nfrom rollout to rollout", coordination(history.rewards), -1.0)]
+    if agreed is not None:
+        panels.append(("share of moments in which\nboth choose the same", agreed, 0.0))
+    side = 1.6 + 0.6 * len(history.agents)
     with mpl.rc_context(STYLE):
-        figure, axes = figure_of(HEIGHT + 0.35 * count)
-        shades = mpl.colormaps["PuOr"].with_extremes(bad=LIGHT["line"])
-        image = axes.imshow(np.ma.masked_invalid(found), cmap=shades, vmin=-1.0, vmax=1.0)
-        axes.set_xticks(range(count), history.agents, rotation=30, ha="right", rotation_mode="anchor")
-        axes.set_yticks(range(count), history.agents)
-        axes.grid(visible=False)
-        for (row, column), value in np.ndenumerate(found):
-            colour = "white" if abs(value) > 0.7 else LIGHT["ink"]
-            text = f"{value:.2f}" if np.isfinite(value) else "unknown"
-            axes.text(column, row, text, ha="center", va="center", color=colour)
-        bar = figure.colorbar(image, ax=axes)
-        bar.set_label("correlation of the changes of rewards\nfrom rollout to rollout", color=LIGHT["muted"])
+        figure = Figure(figsize=(side * len(panels) + 1.0, side), layout="constrained")
+        drawn = figure.subplots(1, len(panels), squeeze=False)[0]
+        for axes, panel in zip(drawn, panels, strict=True):
+            _matrix(axes, history.agents, *panel)
+        for axes in drawn[1:]:
+            axes.set_yticklabels([])
         return png(figure)
 
 
-def draw_all(history: RewardHistory, validation: Mapping[str, object]) -> dict[str, bytes]:
+def _matrix(axes: Axes, agents: Sequence[str], title: str, found: Float, least: float) -> None:
+    """Draw numbers for pairs of agents, darker the further they are from 0."""
+    shades = mpl.colormaps["PuOr" if least < 0.0 else "Purples"].with_extremes(bad=LIGHT["line"])
+    axes.imshow(np.ma.masked_invalid(found), cmap=shades, vmin=least, vmax=1.0, aspect="auto")
+    axes.set_title(title, fontsize=9.0)
+    axes.set_xticks(range(len(agents)), agents, rotation=30, ha="right", rotation_mode="anchor")
+    axes.set_yticks(range(len(agents)), agents)
+    axes.grid(visible=False)
+    for (row, column), value in np.ndenumerate(found):
+        colour = "white" if abs(value) > DARK_FROM else LIGHT["ink"]
+        text = f"{value:.2f}" if np.isfinite(value) else "unknown"
+        axes.text(column, row, text, ha="center", va="center", color=colour)
+
+
+def draw_all(history: RewardHistory, validation: Mapping[str, object], agreed: Float | None = None) -> dict[str, bytes]:
     """Return every picture by file name; `validation` is what `training.json` says of its measurements."""
     lines = validation["history"]
     assert isinstance(lines, list)
@@ -81,7 +97,7 @@ def draw_all(history: RewardHistory, validation: Mapping[str, object]) -> dict[s
     return {
         "training.png": draw_training(history, measured, best if isinstance(best, int) else None),
         "agent_rewards.png": draw_agents(history),
-        "coordination.png": draw_coordination(history),
+        "coordination.png": draw_coordination(history, agreed),
     }
 
 

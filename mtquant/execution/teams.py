@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from mtquant.agents.training.team_identity import CODE, NEUTRAL, files_in, planned_steps
-from mtquant.agents.training.unified_pettingzoo_trainer import TEST, Candidate, UnifiedPettingZooTrainer
+from mtquant.agents.training.unified_pettingzoo_trainer import EVALUATION, Candidate, UnifiedPettingZooTrainer
 from mtquant.config.marl import TrainingConfig, TrainingMode, UnifiedTrainingConfig
 from mtquant.execution.numerics import make_torch_deterministic
 from mtquant.pipeline import SCHEMA
@@ -98,14 +98,13 @@ def train_team(spec: UnifiedTrainingConfig, unit: UnitSpec, upstream: Folders, h
 
 def export_team(spec: UnifiedTrainingConfig, unit: UnitSpec, upstream: Folders, handle: UnitHandle) -> UnitResult:
     """Write the team's package, its ONNX files checked against torch on what the agents saw on the test split."""
-    from mtquant.agents.training.pettingzoo_mappo_trainer import team_bundles
     from mtquant.package.team import write_package
 
     make_torch_deterministic()
     (folder,) = upstream.values()
-    trainer, mode = UnifiedPettingZooTrainer(spec), TrainingMode(unit.subject)
-    seen = trainer.observations(mode, team_bundles(folder), TEST)
-    manifest = write_package(trainer, mode, folder, seen, handle.outputs)
+    measured = json.loads((folder / EVALUATION).read_bytes())
+    unified, mode = UnifiedPettingZooTrainer(spec), TrainingMode(unit.subject)
+    manifest = write_package(unified, mode, folder, measured, handle.outputs)
     models = [*manifest["models"].values(), *manifest["critics"].values()]
     worst = max(entry["parity"]["max_difference"] for entry in models)
     return UnitResult({"parity_max_difference": float(worst), "models": float(len(models))}, manifest["files"])

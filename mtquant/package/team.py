@@ -8,11 +8,13 @@ from typing import Any
 
 from mtquant.agents.bundle import PolicyBundle
 from mtquant.agents.learning.critic_bundle import CriticBundle
-from mtquant.agents.training.pettingzoo_mappo_trainer import RESULTS, Model, json_of, model_folder, team_bundles
-from mtquant.agents.training.unified_pettingzoo_trainer import BLOCKS, EVALUATION, UnifiedPettingZooTrainer
+from mtquant.agents.training.pettingzoo_mappo_trainer import MODELS, RESULTS, Model, json_of, model_folder, team_bundles
+from mtquant.agents.training.team_validation import agreement_of
+from mtquant.agents.training.unified_pettingzoo_trainer import BLOCKS, TEST, UnifiedPettingZooTrainer
 from mtquant.config.agents import ExportSpec
 from mtquant.config.games import read_games
 from mtquant.config.marl import TrainingMode
+from mtquant.errors import UsageError
 from mtquant.evaluation.team import Seen
 from mtquant.evaluation.team_history import RewardHistory, coordination, history_of, progress_of
 from mtquant.evaluation.team_plots import draw_all
@@ -27,16 +29,34 @@ PLOTS, SCRIPT, CONFIG = "plots", "deploy_model.py", "model_config.json"
 STATISTICS, VALIDATION, EXAMPLES = "training_statistics.json", "validation_results.json", "examples.json"
 RECORDED = 8
 """Observations of each agent whose answers are recorded, so that the package can be checked anywhere."""
-MODELS: tuple[Model, ...] = ("best", "final")
+
+
+def export_package(unified: UnifiedPettingZooTrainer, mode: TrainingMode, folder: Path) -> Path:
+    """Write the package of a team that `unified` trained into `folder` and return it; it must not hold anything else.
+
+    Raises `UsageError` before the training, and what `write_package` raises.
+    """
+    trainer = unified.trainers.get(mode)
+    if trainer is None or trainer.unit is None:
+        raise UsageError(f"No team of the mode `{mode}` was trained yet: call `train` first.")
+    if folder.is_dir() and not (folder / MANIFEST).is_file() and any(folder.iterdir()):
+        raise UsageError(f"`{folder}` holds something else than a package; name an empty folder.")
+    measured = {str(model): found for model, found in unified.measured(trainer).items()}
+    write_package(unified, mode, trainer.unit.outputs, measured, folder)
+    return folder
 
 
 def write_package(
-    trainer: UnifiedPettingZooTrainer, mode: TrainingMode, trained: Path, seen: Mapping[str, Seen], folder: Path
+    unified: UnifiedPettingZooTrainer,
+    mode: TrainingMode,
+    trained: Path,
+    measured: Mapping[str, Mapping[str, Any]],
+    folder: Path,
 ) -> dict[str, Any]:
     """Write the package of the team in `trained`, the outputs of its training, into `folder`; return the manifest.
 
-    `seen` are real observations. The manifest's `files` has the sha256 of everything but itself and `plots/`. Raises
-    `TrainingError` where an ONNX graph differs from what was trained.
+    `measured` is what the best and the final model earned on the test split. The manifest's `files` has the sha256 of
+    everything but itself and `plots/`. Raises `TrainingError` where an ONNX graph differs from what was trained.
     """
     spec = ExportSpec()
     results = json.loads((trained / RESULTS).read_bytes())
@@ -45,22 +65,25 @@ def write_package(
     critics = {
         model: {agent: CriticBundle.load(model_folder(trained, model) / agent) for agent in agents} for model in MODELS
     }
+    seen = unified.observations(mode, policies["best"], TEST)
+    make_folder(folder)
     graphs = export_networks(policies["best"], critics["best"], seen, folder, spec)
     for model in MODELS:
         write_atomic(folder / whole_model(mode, model), tensors_of(policies[model], critics[model]))
     history = history_of(Journal(trained.parent / "metrics.jsonl").read(), agents)
-    described = _described(trainer, mode, policies, critics["best"])
-    validation = {"validation": results["validation"]} | json.loads((trained / EVALUATION).read_bytes())
+    described = _described(unified, mode, policies, critics["best"]) | {"training": results["settings"]}
+    validation = {"validation": results["validation"], TEST: measured}
     statistics = _statistics(results, history)
     written = {CONFIG: described, STATISTICS: statistics, VALIDATION: validation}
     for name, content in (written | {EXAMPLES: _examples(policies, critics, seen)}).items():
         write_atomic(folder / name, json_of(content))
     write_atomic(folder / SCRIPT, Path(__file__).with_name(SCRIPT).read_bytes())
     write_atomic(folder / "README.md", readme_of(mode, described, statistics, validation).encode())
-    files = {path.name: digest_file(path) for path in sorted(folder.iterdir()) if path.is_file()}
+    files = {path.name: digest_file(path) for path in sorted(folder.iterdir()) if path.is_file() and path.name != MANIFEST}
     make_folder(folder / PLOTS)
-    for name, content in draw_all(history, results["validation"]).items():
-        write_atomic(folder / PLOTS / name, content)
+    agreed = agreement_of(policies["best"], seen)
+    for name, picture in draw_all(history, results["validation"], agreed).items():
+        write_atomic(folder / PLOTS / name, picture)
     manifest = origin_of() | graphs | {"hierarchies": {}, "files": files}
     write_atomic(folder / MANIFEST, json_of(manifest))
     return manifest
@@ -72,13 +95,12 @@ def whole_model(mode: TrainingMode, model: Model) -> str:
 
 
 def _described(
-    trainer: UnifiedPettingZooTrainer,
+    unified: UnifiedPettingZooTrainer,
     mode: TrainingMode,
     policies: Mapping[Model, Mapping[str, PolicyBundle]],
     critics: Mapping[str, CriticBundle],
 ) -> dict[str, Any]:
-    settings = trainer.settings(mode)
-    games, block = read_games(trainer.config.environment.get("config")), BLOCKS[mode]
+    games, block = read_games(unified.config.environment.get("config")), BLOCKS[mode]
     agents = {
         agent: {
             "observation": bundle.layout.width,
@@ -102,10 +124,9 @@ def _described(
         "mode": str(mode),
         "order": list(agents),
         "agents": agents,
-        "bars": _bars(trainer.config.environment.get("bars")),
+        "bars": _bars(unified.config.environment.get("bars")),
         "models": models,
         "environment": {block: getattr(games, block).model_dump(mode="json")},
-        "training": settings.model_dump(mode="json", exclude={"env_settings", "validation_settings"}),
     }
 
 

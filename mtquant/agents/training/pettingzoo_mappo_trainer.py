@@ -8,19 +8,26 @@ from typing import Any, Literal
 from mtquant.agents.bundle import DESCRIPTION, PolicyBundle
 from mtquant.agents.learning.critic_bundle import CriticBundle
 from mtquant.agents.training.standing import complete
-from mtquant.agents.training.team_identity import team_unit
-from mtquant.agents.training.team_rollouts import LocalRollouts, Rollouts
+from mtquant.agents.training.team_identity import NEUTRAL, team_unit
+from mtquant.agents.training.team_rollouts import LocalRollouts, Rollouts, make_team
 from mtquant.agents.training.team_training import BEST, TeamTraining
-from mtquant.agents.training.team_validation import evaluation_of
+from mtquant.agents.training.team_validation import ROWS, agreement_of, evaluation_of
 from mtquant.config.marl import TrainingConfig
 from mtquant.context import Streams, store_root
 from mtquant.errors import UsageError
-from mtquant.store.files import write_atomic
+from mtquant.evaluation.team import observations_of
+from mtquant.evaluation.team_history import RewardHistory, history_of
+from mtquant.evaluation.team_plots import draw_agents, draw_all, draw_coordination
+from mtquant.store.files import make_folder, write_atomic
 from mtquant.store.journal import from_json_number, to_json_number
 from mtquant.store.units import Unit, UnitHandle, UnitResult
+from mtquant.types import Float
 
 RESULTS = "training.json"
 Model = Literal["best", "final"]
+MODELS: tuple[Model, ...] = ("best", "final")
+MOMENTS = 512
+"""Turns of each agent that a picture of coordination counts."""
 MakeRollouts = Callable[[TrainingConfig, Streams], Rollouts]
 
 
@@ -45,7 +52,8 @@ class PettingZooMAPPOTrainer:
         `best_reward` and `final_reward`: the sum of all agents' rewards in an episode, mean over the episodes that
         ended in a rollout. `reward_history`: these means, one per rollout in which an episode ended. `agent_rewards`:
         the last by agent. `validation`: what the measurements during training were, and which was the best.
-        `episodes`, `steps`, `folder` (a bundle per agent), and `training_time`: seconds of the attempt that finished.
+        `settings`: with which it was trained. `episodes`, `steps`, `folder` (a bundle per agent), and
+        `training_time`: seconds of the attempt that finished.
         """
         if self.handle is not None:
             self.work(self.handle)
@@ -62,7 +70,8 @@ class PettingZooMAPPOTrainer:
             found = TeamTraining(self.config, unit, rollouts).run()
         finally:
             rollouts.close()
-        write_atomic(unit.outputs / RESULTS, json_of(found))
+        settings = self.config.model_dump(mode="json", exclude=NEUTRAL | {"env_settings", "validation_settings"})
+        write_atomic(unit.outputs / RESULTS, json_of(found | {"settings": settings}))
         figures = {name: float(found[name]) for name in ("best_reward", "final_reward", "episodes", "steps")}
         return UnitResult(figures, model_digests(unit.outputs))
 
@@ -71,8 +80,8 @@ class PettingZooMAPPOTrainer:
 
         Raises `UsageError` before there is one.
         """
-        if self.unit is None or not (self.unit.outputs / RESULTS).is_file():
-            raise UsageError("There are no trained policies yet: call `train` first.")
+        self._trained()
+        assert self.unit is not None
         return team_bundles(self.unit.outputs, model)
 
     def evaluate(self, n_episodes: int = 100, *, model: Model = "best", **changes: Any) -> dict[str, Any]:
@@ -85,9 +94,55 @@ class PettingZooMAPPOTrainer:
         rng = Streams(self.config.seed).rng("mappo", "evaluation")
         return evaluation_of(self.config, acts, n_episodes, rng, changes)
 
+    def get_agent_rewards(self, agent_idx: int | str) -> Float:
+        """Return `[R]` what an agent, by number or name, earned per episode in each rollout in which episodes ended."""
+        history = self._history()
+        known = {str(agent): i for i, agent in enumerate(history.agents)}
+        index = known.get(agent_idx) if isinstance(agent_idx, str) else agent_idx
+        if index is None or not 0 <= index < len(known):
+            raise UsageError(f"There is no agent `{agent_idx}`; there are {', '.join(known)}, counted from 0.")
+        out: Float = history.rewards[:, index]
+        return out
+
+    def plot_training_progress(self, path: Path | None = None) -> Path:
+        """Draw rewards over the training as PNG to `path`, by default beside the training's outputs; return it."""
+        history, told = self._history(), self._trained()["validation"]
+        return self._drawn("training.png", draw_all(history, told)["training.png"], path)
+
+    def plot_agent_rewards(self, path: Path | None = None) -> Path:
+        """Draw each agent's rewards as PNG, as `plot_training_progress` does."""
+        return self._drawn("agent_rewards.png", draw_agents(self._history()), path)
+
+    def plot_agent_coordination(self, path: Path | None = None) -> Path:
+        """Draw how rewards move together and how often agents choose the same, as `plot_training_progress` does."""
+        bundles, rng = self.bundles(), Streams(self.config.seed).rng("mappo", "coordination")
+        team = make_team(self.config, ROWS, rng)
+        seen = observations_of(team, {agent: bundle.actor.act for agent, bundle in bundles.items()}, MOMENTS)
+        team.close()
+        return self._drawn("coordination.png", draw_coordination(self._history(), agreement_of(bundles, seen)), path)
+
+    def _history(self) -> RewardHistory:
+        agents = self._trained()["agents"]
+        assert self.unit is not None
+        return history_of(self.unit.journal.read(), agents)
+
+    def _trained(self) -> dict[str, Any]:
+        """Return what the training said of itself. Raises `UsageError` before there is one."""
+        if self.unit is None or not (self.unit.outputs / RESULTS).is_file():
+            raise UsageError("There are no trained policies yet: call `train` first.")
+        found: dict[str, Any] = json.loads((self.unit.outputs / RESULTS).read_bytes())
+        return found
+
+    def _drawn(self, name: str, content: bytes, path: Path | None) -> Path:
+        assert self.unit is not None
+        where = path or self.unit.folder / "plots" / name
+        make_folder(where.parent)
+        write_atomic(where, content)
+        return where
+
     def _results(self, seconds: float) -> dict[str, Any]:
         assert self.unit is not None
-        found: dict[str, Any] = json.loads((self.unit.outputs / RESULTS).read_bytes())
+        found = self._trained()
         history = [line.metrics["reward"] for line in self.unit.journal.read() if "reward" in line.metrics]
         return {
             **found,

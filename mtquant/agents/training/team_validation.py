@@ -6,15 +6,18 @@ from typing import Any
 
 import numpy as np
 
+from mtquant.agents.bundle import PolicyBundle
 from mtquant.agents.learning.mappo import MAPPOLearner
 from mtquant.agents.learning.state import Parts
 from mtquant.agents.policy import Actor
 from mtquant.agents.training.team_rollouts import make_team
 from mtquant.config.marl import TrainingConfig
 from mtquant.context import Streams
-from mtquant.evaluation.team import play_team
+from mtquant.envs.spaces import Choice
+from mtquant.evaluation.team import Seen, play_team
+from mtquant.evaluation.team_history import agreement
 from mtquant.store.journal import from_json_number, to_json_number
-from mtquant.types import ActFn, Array
+from mtquant.types import ActFn, Array, Float
 
 ROWS = 64
 KEPT = "best."
@@ -45,6 +48,14 @@ def evaluation_of(
         "episode_length": float(lengths.mean()),
         "episodes": len(total),
     }
+
+
+def agreement_of(bundles: Mapping[str, PolicyBundle], seen: Mapping[str, Seen]) -> Float | None:
+    """Return `[n, n]` how often two agents of a team choose the same; None where they have different choices."""
+    spaces = {bundle.actions for bundle in bundles.values()}
+    if len(spaces) > 1 or not isinstance(next(iter(spaces)), Choice):
+        return None
+    return agreement({agent: bundle.actor.act(seen[agent].observation) for agent, bundle in bundles.items()})
 
 
 class BestModel:

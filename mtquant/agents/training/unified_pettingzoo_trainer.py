@@ -7,7 +7,7 @@ from functools import partial
 from typing import Any
 
 from mtquant.agents.bundle import PolicyBundle
-from mtquant.agents.training.pettingzoo_mappo_trainer import PettingZooMAPPOTrainer, json_of
+from mtquant.agents.training.pettingzoo_mappo_trainer import MODELS, Model, PettingZooMAPPOTrainer, json_of
 from mtquant.agents.training.team_rollouts import make_team
 from mtquant.config.games import read_games
 from mtquant.config.market_games import TeamSpec
@@ -147,12 +147,9 @@ class UnifiedPettingZooTrainer:
         settings = self.settings(mode, rate=best_rate(search))
         trainer = PettingZooMAPPOTrainer(settings, unit)
         result = trainer.work(unit)
-        found = self._evaluate(trainer, TEST)
-        measured = {
-            "best": found,
-            "final": trainer.evaluate(self.config.evaluation_episodes, model="final", split=TEST),
-        }
-        write_atomic(unit.outputs / EVALUATION, json_of({TEST: measured}))
+        measured = self.measured(trainer)
+        found = measured["best"]
+        write_atomic(unit.outputs / EVALUATION, json_of(measured))
         metrics = {"test_reward": found["reward"], "test_reward_error": found["reward_error"]}
         metrics["final_test_reward"] = measured["final"]["reward"]
         metrics |= {f"test/{agent}": reward for agent, reward in found["agent_rewards"].items()}
@@ -161,6 +158,11 @@ class UnifiedPettingZooTrainer:
         history = history_of(unit.unit.journal.read(), list(found["agent_rewards"]))
         write_team_report(unit.outputs, f"Training of the {mode} environment", history, facts)
         return UnitResult(result.metrics | metrics, result.outputs)
+
+    def measured(self, trainer: PettingZooMAPPOTrainer) -> dict[Model, dict[str, Any]]:
+        """Return what the best and the final model earn on the test split."""
+        episodes = self.config.evaluation_episodes
+        return {model: trainer.evaluate(episodes, model=model, split=TEST) for model in MODELS}
 
     def observations(self, mode: TrainingMode, bundles: Mapping[str, PolicyBundle], split: str) -> dict[str, Seen]:
         """Return what each agent of a trained team and its critic see on `split`, `OBSERVATIONS` of both."""
