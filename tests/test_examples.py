@@ -4,6 +4,7 @@ import os
 import re
 import subprocess
 import sys
+from importlib.util import find_spec
 from pathlib import Path
 
 import pytest
@@ -30,7 +31,7 @@ def numbers(text: str) -> list[float]:
 
 
 def test_every_example_is_run_here():
-    assert EXAMPLES == ["cleanrl_ppo.py", "supersuit_sb3.py"]
+    assert EXAMPLES == ["cleanrl_ppo.py", "rllib_ppo.py", "supersuit_sb3.py"]
 
 
 def test_one_episode_of_ppo_in_one_file():
@@ -48,3 +49,10 @@ def test_ppo_in_one_file_gets_better():
 def test_sb3_by_way_of_supersuit_gets_better():
     random, trained = numbers(said("supersuit_sb3.py", 12_000))
     assert trained > 2.0 * random > 0.0
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(find_spec("ray") is None, reason="Ray with RLlib is not installed: docs/marl.md says how")
+def test_rllib_learns_by_way_of_its_wrapper():
+    first, last = numbers(said("rllib_ppo.py", 2_000))
+    assert first != last, "there were two batches"

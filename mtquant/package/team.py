@@ -79,7 +79,9 @@ def write_package(
         write_atomic(folder / name, json_of(content))
     write_atomic(folder / SCRIPT, Path(__file__).with_name(SCRIPT).read_bytes())
     write_atomic(folder / "README.md", readme_of(mode, described, statistics, validation).encode())
-    files = {path.name: digest_file(path) for path in sorted(folder.iterdir()) if path.is_file() and path.name != MANIFEST}
+    files = {
+        path.name: digest_file(path) for path in sorted(folder.iterdir()) if path.is_file() and path.name != MANIFEST
+    }
     make_folder(folder / PLOTS)
     agreed = agreement_of(policies["best"], seen)
     for name, picture in draw_all(history, results["validation"], agreed).items():
