@@ -38,6 +38,7 @@ def test_mixed_precision_changes_nothing_on_the_cpu():
 
 
 @pytest.mark.gpu
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="there is no GPU")
 def test_a_gpu_is_measured_and_used():
     network = nn.Linear(1000, 1000).cuda()
     found = optimize_batch_size(network, (1000,), largest=1 << 12, device="cuda")
