@@ -111,23 +111,6 @@ def export_models(
     return manifest
 
 
-def export_agents(
-    bundles: Mapping[str, PolicyBundle], observations: Mapping[str, Array], folder: Path, spec: ExportSpec | None = None
-) -> dict[str, Any]:
-    """Write `<agent>.onnx` for every agent of a team, with `manifest.json`, and return it.
-
-    `observations` [n, d] by agent are real ones. Raises `TrainingError` where ONNX and torch differ too much.
-    """
-    limits = spec or ExportSpec()
-    models = {
-        agent: export_bundle(bundle, folder / f"{agent}.onnx", observations[agent], limits)
-        for agent, bundle in bundles.items()
-    }
-    manifest = _origin() | {"models": models, "hierarchies": {}}
-    write_atomic(folder / MANIFEST, (json.dumps(manifest, indent=1, sort_keys=True, allow_nan=False) + "\n").encode())
-    return manifest
-
-
 def export_bundle(bundle: PolicyBundle, path: Path, observations: Array, spec: ExportSpec) -> dict[str, Any]:
     """Write one policy (`observation` [rows, d] to `action` [rows, a]) and return its entry in the manifest.
 
@@ -145,9 +128,9 @@ def export_bundle(bundle: PolicyBundle, path: Path, observations: Array, spec: E
         "actions": asdict(bundle.actions),
         "provenance": bundle.provenance,
     }
-    content = _to_onnx(actor, {"observation": torch.from_numpy(seen[:2])}, ("action",), entry)
-    parity = _parity(path.stem, content, {"observation": seen}, {"action": actor.act(seen)}, spec)
-    return _written(path, content, entry | {"parity": parity})
+    content = graph_of(actor, {"observation": torch.from_numpy(seen[:2])}, ("action",), entry)
+    parity = parity_of(path.stem, content, {"observation": seen}, {"action": actor.act(seen)}, spec)
+    return write_graph(path, content, entry | {"parity": parity})
 
 
 def export_hierarchy(stage: Stage, spec: PipelineSpec, path: Path, recording: Recording) -> dict[str, Any]:
@@ -172,16 +155,16 @@ def export_hierarchy(stage: Stage, spec: PipelineSpec, path: Path, recording: Re
         "metrics": {name: to_json_number(value) for name, value in stage.metrics.items()},
     }
     examples = {name: torch.from_numpy(array[:2]) for name, array in given.items()}
-    content = _to_onnx(network, examples, OUTPUTS, entry)
-    parity = _parity(path.stem, content, given, recording.outputs, spec.export)
-    return _written(path, content, entry | {"parity": parity})
+    content = graph_of(network, examples, OUTPUTS, entry)
+    parity = parity_of(path.stem, content, given, recording.outputs, spec.export)
+    return write_graph(path, content, entry | {"parity": parity})
 
 
 def _phase_of(bundle: PolicyBundle, stage: Stage) -> str:
     return f"phase{bundle.provenance['phase']}" if "phase" in bundle.provenance else stage.name
 
 
-def _to_onnx(
+def graph_of(
     network: nn.Module, examples: Mapping[str, torch.Tensor], outputs: Sequence[str], described: Mapping[str, Any]
 ) -> bytes:
     """Return a graph with a free number of rows; the same network gives the same bytes."""
@@ -208,7 +191,7 @@ def _to_onnx(
     return content
 
 
-def _parity(
+def parity_of(
     name: str, content: bytes, given: Mapping[str, Array], expected: Mapping[str, Array], spec: ExportSpec
 ) -> dict[str, Any]:
     """Return the largest difference between onnxruntime and `expected`. Raises `TrainingError` above the tolerance."""
@@ -234,7 +217,8 @@ def _parity(
     }
 
 
-def _written(path: Path, content: bytes, entry: dict[str, Any]) -> dict[str, Any]:
+def write_graph(path: Path, content: bytes, entry: dict[str, Any]) -> dict[str, Any]:
+    """Write a graph and return its entry in the manifest: file, digest, inputs and outputs before `entry`."""
     path.parent.mkdir(parents=True, exist_ok=True)
     write_atomic(path, content)
     graph = onnx.load_from_string(content).graph
@@ -253,7 +237,7 @@ def _manifest(
     spec: PipelineSpec, dataset: Dataset, models: dict[str, Any], hierarchies: dict[str, Any], units: Mapping[str, str]
 ) -> dict[str, Any]:
     market = dataset.market
-    return _origin() | {
+    return origin_of() | {
         "data": {
             "source": spec.data.source if dataset.planted else "bars",
             "fingerprint": market.fingerprint,
@@ -270,7 +254,7 @@ def _manifest(
     }
 
 
-def _origin() -> dict[str, Any]:
+def origin_of() -> dict[str, Any]:
     """Return what every manifest says of the software."""
     versions = code_versions(CODE)
     return {

@@ -101,10 +101,19 @@ class TrainingConfig(Spec):
     curriculum: CurriculumSpec | None = None
     """Scenarios of the environments of this package, `schedule` or `uniform`; none: the real task throughout."""
 
+    validations: int = Field(default=0, ge=0)
+    """Measurements without exploration, evenly over the training, that choose the best model; 0: the final one."""
+    validation_settings: dict[str, Any] = Field(default_factory=dict)
+    """Keyword arguments of `env_factory` that differ in these measurements, as in `split`."""
+    validation_episodes: int = Field(default=16, ge=1)
+    """Episodes of one measurement, the same ones every time."""
+
     seed: int = Field(default=0, ge=0)
     """Root of every random stream."""
     device: str = "cpu"
     """Where learning happens."""
+    mixed_precision: bool = False
+    """Whether networks are computed in bfloat16 while learning, on a GPU that has it; elsewhere nothing changes."""
     checkpoint_seconds: float = Field(default=10.0, ge=0)
     """Least time between two checkpoints."""
 
@@ -201,6 +210,8 @@ class UnifiedTrainingConfig(Spec):
     """Step sizes to try."""
     search_share: float = Field(default=0.1, gt=0, le=1)
     """Length of a short training, as a share of the whole one."""
+    validations: int = Field(default=5, ge=0)
+    """Measurements on the validation split during training, by which the best model is chosen; 0: the final one."""
     evaluation_episodes: int = Field(default=100, ge=1)
     """Episodes without exploration at the end, on the test split."""
 

@@ -1,6 +1,7 @@
 """Episodes of a trained team without exploration."""
 
 from collections.abc import Mapping
+from typing import NamedTuple
 
 import numpy as np
 
@@ -35,15 +36,27 @@ def play_team(env: TeamEnv, acts: Mapping[str, ActFn], episodes: int) -> tuple[F
     return np.concatenate(found), np.concatenate(steps)
 
 
-def observations_of(env: TeamEnv, acts: Mapping[str, ActFn], wanted: int) -> dict[str, Array]:
-    """Return `[wanted, d]` what each agent saw when it was asked to act, from the beginning of episodes on."""
+class Seen(NamedTuple):
+    """What an agent and its critic saw when the agent was asked to act."""
+
+    observation: Array
+    """[n, d]"""
+    state: Array
+    """[n, s]"""
+
+
+def observations_of(env: TeamEnv, acts: Mapping[str, ActFn], wanted: int) -> dict[str, Seen]:
+    """Return what each agent and a critic saw in its first `wanted` turns, from the beginning of episodes on."""
     env.reset()
-    found: dict[str, list[Array]] = {agent: [] for agent in env.agents}
-    while min(sum(map(len, seen)) for seen in found.values()) < wanted:
+    found: dict[str, list[Seen]] = {agent: [] for agent in env.agents}
+    while min(sum(len(seen.observation) for seen in turns) for turns in found.values()) < wanted:
         for agent in env.agents:
             seen, active = env.observe(agent), env.active(agent)
-            found[agent].append(seen[active])
+            found[agent].append(Seen(seen[active], env.state()[active]))
             env.say(agent, acts[agent](seen))
         outcome = env.step()
         env.restart(outcome.done)
-    return {agent: np.concatenate(seen)[:wanted] for agent, seen in found.items()}
+    return {
+        agent: Seen(*(np.concatenate(arrays)[:wanted] for arrays in zip(*turns, strict=True)))
+        for agent, turns in found.items()
+    }

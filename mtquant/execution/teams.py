@@ -1,7 +1,7 @@
 """Runs that train teams: their units, and what each does.
 
-For every environment of the mode: the candidates of a search, the training that uses the best of them, and the ONNX
-files of its agents.
+For every environment of the mode: the candidates of a search, the training that uses the best of them, and the
+package of its agents.
 """
 
 import json
@@ -9,11 +9,11 @@ from pathlib import Path
 from typing import Any
 
 from mtquant.agents.training.team_identity import CODE, NEUTRAL, files_in, planned_steps
-from mtquant.agents.training.unified_pettingzoo_trainer import TEST, Candidate, UnifiedPettingZooTrainer
+from mtquant.agents.training.unified_pettingzoo_trainer import EVALUATION, Candidate, UnifiedPettingZooTrainer
 from mtquant.config.marl import TrainingConfig, TrainingMode, UnifiedTrainingConfig
 from mtquant.execution.numerics import make_torch_deterministic
 from mtquant.pipeline import SCHEMA
-from mtquant.store.digests import code_versions, digest_file
+from mtquant.store.digests import code_versions
 from mtquant.store.journal import from_json_number
 from mtquant.store.units import DONE, UnitHandle, UnitResult, UnitSpec
 
@@ -23,9 +23,17 @@ OWN_CODE = {
     TRAINING: (
         "mtquant.agents.training.unified_pettingzoo_trainer",
         "mtquant.evaluation.team",
+        "mtquant.evaluation.team_history",
+        "mtquant.evaluation.team_plots",
         "mtquant.evaluation.team_report",
     ),
-    EXPORT: ("mtquant.evaluation.team", "mtquant.export"),
+    EXPORT: (
+        "mtquant.evaluation.team",
+        "mtquant.evaluation.team_history",
+        "mtquant.evaluation.team_plots",
+        "mtquant.export",
+        "mtquant.package",
+    ),
 }
 Folders = dict[str, Path]
 
@@ -89,18 +97,17 @@ def train_team(spec: UnifiedTrainingConfig, unit: UnitSpec, upstream: Folders, h
 
 
 def export_team(spec: UnifiedTrainingConfig, unit: UnitSpec, upstream: Folders, handle: UnitHandle) -> UnitResult:
-    """Write every agent as ONNX, checked against torch on what it saw on the test split."""
-    from mtquant.agents.bundle import PolicyBundle
-    from mtquant.export import export_agents
+    """Write the team's package, its ONNX files checked against torch on what the agents saw on the test split."""
+    from mtquant.package.team import write_package
 
     make_torch_deterministic()
     (folder,) = upstream.values()
-    bundles = {path.parent.name: PolicyBundle.load(path.parent) for path in sorted(folder.glob("*/bundle.json"))}
-    seen = UnifiedPettingZooTrainer(spec).observations(TrainingMode(unit.subject), bundles, TEST)
-    manifest = export_agents(bundles, seen, handle.outputs)
-    outputs = {path.name: digest_file(path) for path in sorted(handle.outputs.glob("*.onnx"))}
-    worst = max(entry["parity"]["max_difference"] for entry in manifest["models"].values())
-    return UnitResult({"parity_max_difference": float(worst), "models": float(len(outputs))}, outputs)
+    measured = json.loads((folder / EVALUATION).read_bytes())
+    unified, mode = UnifiedPettingZooTrainer(spec), TrainingMode(unit.subject)
+    manifest = write_package(unified, mode, folder, measured, handle.outputs)
+    models = [*manifest["models"].values(), *manifest["critics"].values()]
+    worst = max(entry["parity"]["max_difference"] for entry in models)
+    return UnitResult({"parity_max_difference": float(worst), "models": float(len(models))}, manifest["files"])
 
 
 def _candidate(spec: UnifiedTrainingConfig, number: int) -> Candidate:

@@ -11,14 +11,16 @@ import torch
 from mpe2 import simple_spread_v3
 
 from mtquant.agents.bundle import PolicyBundle
-from mtquant.agents.training.pettingzoo_mappo_trainer import PettingZooMAPPOTrainer
+from mtquant.agents.learning.critic_bundle import CriticBundle, critic_of
+from mtquant.agents.training.pettingzoo_mappo_trainer import PettingZooMAPPOTrainer, model_folder
 from mtquant.agents.training.team_identity import environment_identity, planned_steps
+from mtquant.agents.training.team_validation import evaluation_of
 from mtquant.config.phases import CurriculumSpec
 from mtquant.envs.games.joint import JointTrainingEnv
-from mtquant.errors import Preempted, TrainingError, UsageError
+from mtquant.errors import Preempted, StoreError, TrainingError, UsageError
 from mtquant.gates.simple_spread import SimpleSpread
 from tests.agents.made import Stop, handle_of, journal_of
-from tests.agents.teams import settings
+from tests.agents.teams import learners, rollout, settings
 from tests.envs.teams import Duel, Fading, Restless, Solo
 from tests.tiny import tiny_dataset, tiny_spec
 
@@ -82,6 +84,7 @@ def test_resumed_is_uninterrupted_bit_for_bit(name, tmp_path):
         {"reward_structure": "cooperative"},
         {"batch_size": 20, "learning_rate_schedule": "linear", "value_norm": False, "agent_id": False},
         {"restart_episodes": True},
+        {"validations": 4, "validation_episodes": 5},
     ],
     ids=str,
 )
@@ -190,6 +193,70 @@ def test_evaluation_plays_whole_episodes_and_repeats_itself():
     assert found["episodes"] >= 50
     assert sum(found["agent_rewards"].values()) == pytest.approx(found["reward"])
     assert 2.0 <= found["episode_length"] <= 10.0
+
+
+def test_the_best_model_is_the_one_that_validation_found_best(tmp_path):
+    config = settings(env_factory=Fading, validations=4, validation_episodes=20, learning_rate=0.1, **LONG)
+    handle = handle_of(tmp_path, "mappo-fading")
+    trainer = PettingZooMAPPOTrainer(config, handle)
+    told = trainer.train()["validation"]
+    assert [line["step"] for line in told["history"]] == [32, 64, 96, 128]
+    rewards = {line["step"]: line["reward"] for line in told["history"]}
+    assert told["best_reward"] == max(rewards.values()) == rewards[told["best_step"]]
+    journal = {line.step: line.metrics for line in handle.unit.journal.read()}
+    assert {step: metrics["validation_reward"] for step, metrics in journal.items()} == rewards
+    for model, step in (("best", told["best_step"]), ("final", 128)):
+        for agent, bundle in trainer.bundles(model).items():
+            assert bundle.provenance["timesteps"] == step
+            critic = CriticBundle.load(model_folder(handle.outputs, model) / agent)
+            assert critic.values(np.zeros((3, 2)), np.zeros((3, critic.state))).shape == (3,)
+    again = evaluation_of(
+        config,
+        {agent: bundle.actor.act for agent, bundle in trainer.bundles("best").items()},
+        20,
+        handle.streams.rng("mappo", "validation"),
+        {},
+    )
+    assert again["reward"] == told["best_reward"]
+
+
+def test_without_validation_the_best_is_the_final_model(tmp_path):
+    trainer = PettingZooMAPPOTrainer(settings(env_factory=Duel, **LONG), handle_of(tmp_path, "mappo-duel"))
+    assert trainer.train()["validation"]["history"] == []
+    for agent, bundle in trainer.bundles("best").items():
+        assert bundle.digest == trainer.bundles("final")[agent].digest
+
+
+def test_critics_say_what_the_learner_s_did(tmp_path):
+    """In units of reward, from the agent's observation and the state, its identity inside."""
+    config = settings(env_factory=Fading)
+    env, samples = rollout(Fading, config)
+    (learner,) = learners(env, config).values()
+    learner.learn(samples[learner.group.name], 1.0)
+    seen, state = samples[learner.group.name].last_observation, samples[learner.group.name].last_state
+    expected = learner.values(seen, state)
+    for member, agent in enumerate(learner.group.agents):
+        critic_of(learner, env, agent, learner.group.identity[member]).save(tmp_path / agent)
+        found = CriticBundle.load(tmp_path / agent).values(seen[:, member], state[:, -1])
+        np.testing.assert_allclose(found, expected[:, member], rtol=1e-5, atol=1e-5)
+    (tmp_path / agent / "critic.safetensors").write_bytes(b"torn")
+    with pytest.raises(StoreError, match="cannot be read"):
+        CriticBundle.load(tmp_path / agent)
+
+
+def test_rewards_of_agents_and_pictures(tmp_path):
+    trainer = PettingZooMAPPOTrainer(settings(env_factory=Duel, num_episodes=9), handle_of(tmp_path, "mappo-duel"))
+    with pytest.raises(UsageError, match="call `train` first"):
+        trainer.get_agent_rewards(0)
+    history = trainer.train()["reward_history"]
+    rewards = [trainer.get_agent_rewards(number) for number in range(2)]
+    np.testing.assert_allclose(sum(rewards), history)
+    np.testing.assert_array_equal(trainer.get_agent_rewards("player_1"), rewards[1])
+    with pytest.raises(UsageError, match="no agent `player_7`; there are player_0, player_1"):
+        trainer.get_agent_rewards("player_7")
+    drawn = [trainer.plot_agent_coordination(), trainer.plot_agent_rewards(tmp_path / "x" / "here.png")]
+    for path in (*drawn, trainer.plot_training_progress()):
+        assert path.read_bytes().startswith(b"\x89PNG")
 
 
 def test_a_team_needs_an_environment():

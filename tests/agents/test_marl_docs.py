@@ -11,13 +11,15 @@ import pytest
 ROOT = Path(__file__).parents[2]
 BLOCKS = re.findall(r"^```python\n(.*?)^```", (ROOT / "docs" / "marl.md").read_text(), re.DOTALL | re.MULTILINE)
 
+NAMES = ["trainer", "unified", "package", "gpu", "parallel"]
+
 
 def test_there_is_something_to_run():
-    assert len(BLOCKS) == 3
+    assert len(BLOCKS) == len(NAMES)
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("block", BLOCKS, ids=["trainer", "unified", "parallel"])
+@pytest.mark.parametrize("block", BLOCKS, ids=NAMES)
 def test_the_page_s_python_runs(block, tmp_path):
     ended = subprocess.run(
         [sys.executable, "-c", block],

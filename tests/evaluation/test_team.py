@@ -47,6 +47,7 @@ def test_episodes_of_a_market_begin_at_their_beginning():
 def test_observations_are_those_of_agents_that_act():
     env = team(Fading)
     seen = observations_of(env, dict.fromkeys(env.agents, constant(0.0)), 40)
-    assert {name: array.shape for name, array in seen.items()} == dict.fromkeys(env.agents, (40, 2))
-    for array in seen.values():
+    assert {name: found.observation.shape for name, found in seen.items()} == dict.fromkeys(env.agents, (40, 2))
+    assert {name: found.state.shape for name, found in seen.items()} == dict.fromkeys(env.agents, (40, env.state_width))
+    for array, _ in seen.values():
         assert (array[:, 0] <= np.minimum(array[:, 1], 10)).all()

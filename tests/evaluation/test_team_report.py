@@ -3,7 +3,8 @@
 import numpy as np
 import pytest
 
-from mtquant.evaluation.team_report import RewardHistory, coordination, history_of, progress_of, write_team_report
+from mtquant.evaluation.team_history import RewardHistory, coordination, history_of, progress_of
+from mtquant.evaluation.team_report import write_team_report
 from mtquant.store.journal import JournalLine
 
 

@@ -6,7 +6,7 @@ import numpy as np
 import onnx
 import pytest
 
-from mtquant.agents.bundle import PolicyBundle
+from mtquant.agents.training.pettingzoo_mappo_trainer import team_bundles
 from mtquant.config.marl import TrainingConfig, TrainingMode, UnifiedTrainingConfig
 from mtquant.config.teams import resolve_teams
 from mtquant.errors import ConfigError, Preempted, UsageError
@@ -102,15 +102,17 @@ def test_a_run_of_teams_works_resumes_and_verifies(tmp_path):
         run_attempt(straight, again.run_id, name, WORK)
     assert unit_of_run(straight, again, "mappo-execution").done().outputs == done.outputs
     exported = units["onnx-execution"]
+    assert unit_of_run(straight, again, "onnx-execution").done().outputs == exported.done().outputs
     manifest = json.loads((exported.outputs / "manifest.json").read_bytes())
+    assert manifest["files"] == exported.done().outputs
+    bundles = team_bundles(training.outputs)
     for agent, entry in manifest["models"].items():
-        bundle = PolicyBundle.load(training.outputs / agent)
+        bundle = bundles[agent]
         assert entry["weights"] == bundle.digest
         seen = np.random.Generator(np.random.PCG64(0)).standard_normal((20, bundle.layout.width)).astype(np.float32)
-        np.testing.assert_allclose(
-            OnnxActor(exported.outputs / f"{agent}.onnx")(seen), bundle.actor.act(seen), atol=1e-5
-        )
-        onnx.checker.check_model(str(exported.outputs / f"{agent}.onnx"))
+        path = exported.outputs / f"{agent}_actor.onnx"
+        np.testing.assert_allclose(OnnxActor(path)(seen), bundle.actor.act(seen), atol=1e-5)
+        onnx.checker.check_model(str(path))
 
 
 def test_a_run_of_teams_is_none_of_the_pipeline(tmp_path):

@@ -14,6 +14,7 @@ from stable_baselines3.common.policies import ActorCriticPolicy
 from torch import Tensor, nn
 
 from mtquant.agents.learning.critic import CentralCritic
+from mtquant.agents.learning.gpu import mixed_precision
 from mtquant.agents.learning.ppo import PolicyLoss, advantages_of_turns, normalise, ppo_losses, value_terms
 from mtquant.agents.learning.state import Parts, capture_module, capture_optimizer, restore_module, restore_optimizer
 from mtquant.agents.learning.team_play import Group, GroupSamples
@@ -115,7 +116,9 @@ class MAPPOLearner:
 
     def _step(self, batch: Batch) -> dict[str, float]:
         config = self.config
-        value = self.critic(batch.observation, batch.state)[:, 0]
+        with mixed_precision(self.policy.device, wanted=config.mixed_precision):
+            value = self.critic(batch.observation, batch.state)[:, 0]
+        value = value.float()
         clip = config.value_clip_range
         value_loss = value_terms(value, batch.value, batch.target, clip, config.huber_delta).mean()
         _descend(self.critic_optimizer, value_loss, self.critic.parameters(), config.max_grad_norm)
@@ -140,7 +143,11 @@ class MAPPOLearner:
 
     def policy_loss(self, batch: Batch) -> PolicyLoss:
         """Return the terms of PPO for samples in which the agent acted."""
-        distribution = self.policy.get_distribution(batch.observation)
+        policy = self.policy
+        with mixed_precision(policy.device, wanted=self.config.mixed_precision):
+            latent = policy.mlp_extractor.forward_actor(policy.pi_features_extractor(batch.observation))
+        # probabilities in full precision: their ratios decide what is clipped
+        distribution = policy._get_action_dist_from_latent(latent.float())
         space = self.policy.action_space
         action = batch.action if isinstance(space, Box) else batch.action.long()
         log_prob = distribution.log_prob(action[:, 0] if isinstance(space, Discrete) else action)
@@ -204,11 +211,23 @@ class MAPPOLearner:
         batch = Batch(*(tensor.to(self.policy.device) for tensor in batch))
         return (batch if bool(chosen.all()) else batch.part(chosen)), measured
 
+    def networks(self) -> dict[str, Array]:
+        """Return policy, critic and moments of the returns: the model, without what only learning needs."""
+        name = self.group.name
+        arrays = capture_module(f"{name}.policy", self.policy) | capture_module(f"{name}.critic", self.critic)
+        return arrays | capture_module(f"{name}.returns", self.returns)
+
+    def load_networks(self, arrays: Mapping[str, Array]) -> None:
+        """Load what `networks` returned."""
+        name = self.group.name
+        restore_module(f"{name}.policy", self.policy, arrays)
+        restore_module(f"{name}.critic", self.critic, arrays)
+        restore_module(f"{name}.returns", self.returns, arrays)
+
     def state_dict(self) -> Parts:
         """Return the learner's state between rollouts."""
         name = self.group.name
-        arrays = capture_module(f"{name}.policy", self.policy) | capture_module(f"{name}.critic", self.critic)
-        arrays |= capture_module(f"{name}.returns", self.returns)
+        arrays = self.networks()
         values: dict[str, Any] = {}
         for label, optimizer in (("actor", self.actor_optimizer), ("critic", self.critic_optimizer)):
             more, groups = capture_optimizer(f"{name}.{label}_optimizer", optimizer)
@@ -219,9 +238,7 @@ class MAPPOLearner:
     def load_state_dict(self, arrays: Mapping[str, Array], values: Mapping[str, Any]) -> None:
         """Continue from `state_dict`."""
         name = self.group.name
-        restore_module(f"{name}.policy", self.policy, arrays)
-        restore_module(f"{name}.critic", self.critic, arrays)
-        restore_module(f"{name}.returns", self.returns, arrays)
+        self.load_networks(arrays)
         restore_optimizer(f"{name}.actor_optimizer", self.actor_optimizer, arrays, values)
         restore_optimizer(f"{name}.critic_optimizer", self.critic_optimizer, arrays, values)
 

@@ -1,11 +1,13 @@
 """The loop of multi-agent training: play, learn, record; continues exactly from its last checkpoint."""
 
 import math
+from pathlib import Path
 from typing import Any
 
 import torch
 
 from mtquant.agents.bundle import PolicyBundle
+from mtquant.agents.learning.critic_bundle import critic_of
 from mtquant.agents.learning.mappo import MAPPOLearner
 from mtquant.agents.learning.state import Parts, seed_everything
 from mtquant.agents.learning.team_play import Played
@@ -13,11 +15,15 @@ from mtquant.agents.training.curriculum_learning import AdvancedCurriculumLearni
 from mtquant.agents.training.divergence import divergence_named
 from mtquant.agents.training.model_checkpointing import ModelCheckpointingSystem
 from mtquant.agents.training.team_rollouts import Rollouts, groups_in, make_team
+from mtquant.agents.training.team_validation import BestModel
 from mtquant.config.marl import TrainingConfig
 from mtquant.envs.scenario import REAL_TASK, Scenario
 from mtquant.errors import TrainingError, UsageError
 from mtquant.store.units import UnitHandle
 from mtquant.types import Array
+
+BEST = "best"
+"""Folder below a unit's outputs that holds the best model by validation; the final one lies beside it."""
 
 
 class TeamTraining:
@@ -37,6 +43,7 @@ class TeamTraining:
         self.index, self.episodes = 0, 0
         self.best = self.last = math.nan
         self.agent_rewards = dict.fromkeys(self.team.agents, math.nan)
+        self.best_model = BestModel(config, unit.streams)
         self.curriculum: AdvancedCurriculumLearning | None = None
         if config.curriculum is not None:
             self._require_scenarios()
@@ -76,13 +83,15 @@ class TeamTraining:
             "agent_rewards": dict(self.agent_rewards),
             "episodes": self.episodes,
             "steps": self.index * self.per_rollout,
+            "validation": self.best_model.told(),
+            "agents": list(self.team.agents),
         }
 
     def _iterate(self) -> dict[str, float]:
         scenarios = self._scenarios()
         policies = {name: learner.policy for name, learner in self.learners.items()}
         played = self.rollouts.play(self.index, policies, scenarios)
-        remaining = 1.0 - self.progress
+        before, remaining = self.progress, 1.0 - self.progress
         torch.manual_seed(self.unit.streams.integer("mappo", "update", self.index))
         metrics = self._count(played)
         for name, learner in self.learners.items():
@@ -90,6 +99,8 @@ class TeamTraining:
             head = "" if len(self.learners) == 1 else f"{name}/"
             metrics |= {f"{head}{key}": value for key, value in found.items()}
         self.index += 1
+        if self.best_model.due(before, self.progress):
+            metrics["validation_reward"] = self.best_model.measure(self.index * self.per_rollout, self.learners)
         if self.curriculum is not None:
             metrics |= self.curriculum.update_curriculum({"step": round(1000 * self.progress)})
         return metrics
@@ -142,6 +153,8 @@ class TeamTraining:
             },
             "curriculum": self.curriculum.state_dict() if self.curriculum else {},
         }
+        best, values["validation"] = self.best_model.state_dict()
+        arrays |= best
         for learner in self.learners.values():
             more, numbers = learner.state_dict()
             arrays |= more
@@ -157,6 +170,7 @@ class TeamTraining:
         counters = values["counters"]
         self.index, self.episodes = counters["index"], counters["episodes"]
         self.best, self.last, self.agent_rewards = counters["best"], counters["last"], counters["agent_rewards"]
+        self.best_model.load_state_dict(arrays, values["validation"])
         if self.curriculum is not None:
             self.curriculum.load_state_dict(values["curriculum"])
         for learner in self.learners.values():
@@ -165,12 +179,19 @@ class TeamTraining:
             self.rollouts.load_state_dict(arrays, values["rows"])
 
     def _save(self) -> None:
+        """Write the final model, and the best one where validation chose it; nothing is learned after this."""
+        self._write(self.unit.outputs, self.index * self.per_rollout)
+        if self.best_model.found:
+            for learner in self.learners.values():
+                learner.load_networks(self.best_model.arrays)
+            self._write(self.unit.outputs / BEST, self.best_model.step)
+
+    def _write(self, folder: Path, steps: int) -> None:
         for learner in self.learners.values():
             learner.policy.set_training_mode(False)
             for agent, identity in zip(learner.group.agents, learner.group.identity, strict=True):
-                bundle_of(learner, self.team, agent, identity, self.index * self.per_rollout).save(
-                    self.unit.outputs / agent
-                )
+                bundle_of(learner, self.team, agent, identity, steps).save(folder / agent)
+                critic_of(learner, self.team, agent, identity).save(folder / agent)
 
 
 def bundle_of(learner: MAPPOLearner, team: Any, agent: str, identity: Array, steps: int) -> PolicyBundle:

@@ -7,9 +7,10 @@ from functools import partial
 from typing import Any
 
 from mtquant.agents.bundle import PolicyBundle
-from mtquant.agents.training.pettingzoo_mappo_trainer import PettingZooMAPPOTrainer
+from mtquant.agents.training.pettingzoo_mappo_trainer import MODELS, Model, PettingZooMAPPOTrainer, json_of
 from mtquant.agents.training.team_rollouts import make_team
 from mtquant.config.games import read_games
+from mtquant.config.market_games import TeamSpec
 from mtquant.config.marl import TrainingConfig, TrainingMode, UnifiedTrainingConfig
 from mtquant.context import Streams
 from mtquant.envs.games.order_engine import create_execution_environment
@@ -17,12 +18,14 @@ from mtquant.envs.games.risk import create_risk_environment
 from mtquant.envs.games.strategic import create_strategic_environment
 from mtquant.envs.games.tactical import create_tactical_environment
 from mtquant.envs.games.team import create_team_environment
-from mtquant.evaluation.team import observations_of
-from mtquant.evaluation.team_report import history_of, write_team_report
+from mtquant.evaluation.team import Seen, observations_of
+from mtquant.evaluation.team_history import history_of
+from mtquant.evaluation.team_report import write_team_report
+from mtquant.store.files import write_atomic
 from mtquant.store.units import UnitHandle, UnitResult
-from mtquant.types import Array
 
 TRAIN, VALIDATION, TEST = "train", "validation", "test"
+EVALUATION = "evaluation.json"
 ROWS, OBSERVATIONS = 16, 512
 """Rows that are played, and observations that are kept, to compare an exported agent with the trained one."""
 ENVIRONMENTS: dict[TrainingMode, Callable[..., Any]] = {
@@ -34,6 +37,15 @@ ENVIRONMENTS: dict[TrainingMode, Callable[..., Any]] = {
     TrainingMode.STRATEGIC_TEAM: partial(create_team_environment, "strategic"),
 }
 """The environment of each mode; `mixed` is several of them."""
+BLOCKS: dict[TrainingMode, str] = {
+    TrainingMode.STRATEGIC: "strategic_marl",
+    TrainingMode.TACTICAL: "tactical_marl",
+    TrainingMode.RISK: "risk_management",
+    TrainingMode.EXECUTION: "execution",
+    TrainingMode.TACTICAL_TEAM: "tactical",
+    TrainingMode.STRATEGIC_TEAM: "strategic",
+}
+"""The block of settings of each environment."""
 
 
 @dataclass(frozen=True)
@@ -58,7 +70,8 @@ class UnifiedPettingZooTrainer:
 
         `modes`: for each environment what `PettingZooMAPPOTrainer.train` returns, and `evaluation` (on the test
         split), `search` (step size to reward on the validation split). `best_performance`: the evaluated reward per
-        episode, mean over environments. `training_time`: seconds of everything that was trained.
+        episode, mean over environments. `training_time`: seconds of everything that was trained. What is evaluated is
+        the best model by validation.
         """
         modes: dict[str, dict[str, Any]] = {}
         seconds = 0.0
@@ -89,6 +102,7 @@ class UnifiedPettingZooTrainer:
         config = self.config
         changes: dict[str, Any] = self._documented(mode)
         changes |= {"env_factory": ENVIRONMENTS[mode], "env_settings": {"split": TRAIN} | config.environment}
+        changes |= {"validations": config.validations, "validation_settings": {"split": VALIDATION}}
         if config.total_episodes is not None:
             changes |= {"num_episodes": config.total_episodes, "total_steps": None}
         if config.enable_curriculum_learning:
@@ -100,7 +114,7 @@ class UnifiedPettingZooTrainer:
         if candidate is None:
             return full
         share = config.search_share
-        shorter: dict[str, Any] = {"num_episodes": math.ceil(share * full.num_episodes)}
+        shorter: dict[str, Any] = {"validations": 0, "num_episodes": math.ceil(share * full.num_episodes)}
         if full.total_steps is not None:
             shorter["total_steps"] = math.ceil(share * full.total_steps)
         return full.changed(**shorter)
@@ -111,22 +125,15 @@ class UnifiedPettingZooTrainer:
         Of a team, `total_episodes` and the rates in `training` count instead where they are stated.
         """
         games = read_games(self.config.environment.get("config"))
-        length = {
-            TrainingMode.STRATEGIC: games.strategic_marl.environment.max_episode_steps,
-            TrainingMode.TACTICAL: games.tactical_marl.environment.max_episode_steps,
-            TrainingMode.RISK: games.risk_management.environment.max_episode_steps,
-            TrainingMode.EXECUTION: games.execution.environment.max_episode_steps,
-            TrainingMode.TACTICAL_TEAM: games.tactical.episode_length,
-            TrainingMode.STRATEGIC_TEAM: games.strategic.episode_length,
+        block, training = getattr(games, BLOCKS[mode]), self.config.training
+        if not isinstance(block, TeamSpec):
+            return {"episode_length": block.environment.max_episode_steps}
+        return {
+            "episode_length": block.episode_length,
+            "num_episodes": block.num_episodes,
+            "lr_actor": training.lr_actor or block.lr_actor,
+            "lr_critic": training.lr_critic or block.lr_critic,
         }
-        found: dict[str, Any] = {"episode_length": length[mode]}
-        teams = {TrainingMode.TACTICAL_TEAM: games.tactical, TrainingMode.STRATEGIC_TEAM: games.strategic}
-        team, training = teams.get(mode), self.config.training
-        if team is not None:
-            found["num_episodes"] = team.num_episodes
-            found["lr_actor"] = training.lr_actor or team.lr_actor
-            found["lr_critic"] = training.lr_critic or team.lr_critic
-        return found
 
     def search(self, mode: TrainingMode, candidate: Candidate, unit: UnitHandle) -> UnitResult:
         """Train a candidate inside `unit`; its metric `validation_reward` is what the search compares."""
@@ -140,8 +147,11 @@ class UnifiedPettingZooTrainer:
         settings = self.settings(mode, rate=best_rate(search))
         trainer = PettingZooMAPPOTrainer(settings, unit)
         result = trainer.work(unit)
-        found = self._evaluate(trainer, TEST)
+        measured = self.measured(trainer)
+        found = measured["best"]
+        write_atomic(unit.outputs / EVALUATION, json_of(measured))
         metrics = {"test_reward": found["reward"], "test_reward_error": found["reward_error"]}
+        metrics["final_test_reward"] = measured["final"]["reward"]
         metrics |= {f"test/{agent}": reward for agent, reward in found["agent_rewards"].items()}
         facts = {"algorithm": settings.algorithm, "reward structure": settings.reward_structure, **result.metrics}
         facts |= {"reward on the test split": found["reward"], "its standard error": found["reward_error"]}
@@ -149,8 +159,13 @@ class UnifiedPettingZooTrainer:
         write_team_report(unit.outputs, f"Training of the {mode} environment", history, facts)
         return UnitResult(result.metrics | metrics, result.outputs)
 
-    def observations(self, mode: TrainingMode, bundles: Mapping[str, PolicyBundle], split: str) -> dict[str, Array]:
-        """Return `[OBSERVATIONS, d]` what each agent of a trained team sees on `split`."""
+    def measured(self, trainer: PettingZooMAPPOTrainer) -> dict[Model, dict[str, Any]]:
+        """Return what the best and the final model earn on the test split."""
+        episodes = self.config.evaluation_episodes
+        return {model: trainer.evaluate(episodes, model=model, split=TEST) for model in MODELS}
+
+    def observations(self, mode: TrainingMode, bundles: Mapping[str, PolicyBundle], split: str) -> dict[str, Seen]:
+        """Return what each agent of a trained team and its critic see on `split`, `OBSERVATIONS` of both."""
         settings = self.settings(mode)
         settings = settings.model_copy(update={"env_settings": settings.env_settings | {"split": split}})
         team = make_team(settings, ROWS, Streams(settings.seed).rng("mappo", "observations"))
