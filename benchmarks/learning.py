@@ -53,21 +53,25 @@ def page(results: Path = RESULTS) -> None:
     folder = results.parent
     text = PAGE.read_text()
     text = _between(text, "gates", _gates(_read(results)))
-    text = _between(text, "ablation", _ablation(_read(folder / "ablation.json")))
-    text = _between(text, "broken", _broken(_read(folder / "broken.json")))
+    for name, table in (("ablation", _ablation), ("broken", _broken)):
+        found = folder / f"{name}.json"
+        # What was not run keeps the words that are there.
+        text = _between(text, name, table(_read(found))) if found.is_file() else text
     pictures = []
     for gate, unit, metric, references, title in CURVES:
         path = IMAGES / f"learning-{gate}.png"
-        draw(gate, unit, metric, references, title, path)
+        draw(gate, unit, metric, references, title, path, results)
         pictures.append(f"![{title}](images/{path.name})")
     text = _between(text, "pictures", "\n\n".join(pictures))
     write_atomic(PAGE, text.encode())
 
 
-def draw(gate: str, unit: str, metric: str, references: Sequence[str], title: str, path: Path) -> None:
+def draw(
+    gate: str, unit: str, metric: str, references: Sequence[str], title: str, path: Path, results: Path = RESULTS
+) -> None:
     """Draw a journal's metric, one line per seed, beside what reference policies earn on fresh paths."""
     entry = next(g for g in full_gates() if g.name == gate)
-    done = _read(RESULTS)
+    done = _read(results)
     seeds = next(found["seeds"] for found in done if found["gate"] == gate)
     runs = [partial(finish, store_root())(entry.training, seed) for seed in seeds]
     figure, axes = plt.subplots(figsize=(7.2, 3.8), layout="constrained")

@@ -4,6 +4,7 @@ import json
 import os
 import sys
 from collections.abc import Sequence
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Annotated
@@ -38,17 +39,20 @@ def gates(
         bool, typer.Option("--broken", help="Instead, break what gates guard and see that each notices.")
     ] = False,
     plan: Annotated[bool, typer.Option("--plan", help="Say what would be trained, and train nothing.")] = False,
+    seeds: Annotated[
+        int | None, typer.Option("--seeds", min=1, help="No more than the first so many seeds of each gate.")
+    ] = None,
     jobs: Annotated[int, typer.Option("--jobs", min=1, help="Trainings side by side.")] = JOBS,
 ) -> None:
     """Train against known optima, write the results and end with 8 where a gate is not met."""
     ablation = full and not broken and (not only or ABLATION in only)
     if plan:
-        _say(_plan(list(map(broken_gate, BREAKS)) if broken else _chosen(full, only), ablation))
+        _say(_plan(list(map(broken_gate, BREAKS)) if broken else _chosen(full, only, seeds), ablation))
         return
     if broken:
         _break(out.with_name("broken.json"), jobs)
         return
-    chosen = _chosen(full, only)
+    chosen = _chosen(full, only, seeds)
     failed = _judge(chosen, out, jobs) if chosen else []
     if ablation:
         failed += _compare(out.with_name("ablation.json"), jobs)
@@ -56,13 +60,13 @@ def gates(
         raise GateError(f"Not met: {', '.join(failed)}.")
 
 
-def _chosen(full: bool, only: Sequence[str] | None) -> list[Gate]:
+def _chosen(full: bool, only: Sequence[str] | None, seeds: int | None) -> list[Gate]:
     offered = full_gates() if full else small_gates()
     known = [gate.name for gate in offered] + [ABLATION] * full
     for name in only or ():
         if name not in known:
             raise UsageError(f"There is no gate `{name}`.{did_you_mean(name, known)}")
-    return [gate for gate in offered if not only or gate.name in only]
+    return [replace(gate, seeds=gate.seeds[:seeds]) for gate in offered if not only or gate.name in only]
 
 
 def _plan(chosen: Sequence[Gate], ablation: bool) -> str:

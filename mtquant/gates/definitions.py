@@ -31,6 +31,8 @@ HIDDEN_REGIME = (
     # The report on the regime is remembered as one exponential mean. This half-life loses 1 % of the filter's gain;
     # the default of 10 bars loses 22 %, no memory at all 32 %.
     "features.macro_half_life=3.0",
+    # Its caps make the best allocation a step of the belief, which a linear actor cannot follow (0.74 of the gain).
+    "phase2.ppo.actor_hidden=[64, 64]",
     "phase2.ppo.learning_rate=0.0003",
     "phase2.decision_bars=5",
 )
