@@ -9,9 +9,9 @@ from mtquant.gates.gate import Gate, Rule
 
 TEAMS: dict[TrainingMode, tuple[int, str, float]] = {
     TrainingMode.EXECUTION: (64_000, "gain over TWAP, as a share of the optimum's (a quadratic programme)", 0.90),
-    TrainingMode.RISK: (204_800, "share of the optimum of who sees the regime (value iteration)", 0.90),
-    TrainingMode.STRATEGIC: (102_400, "share of the best known votes of who sees the edge", 0.50),
-    TrainingMode.TACTICAL: (102_400, "share of the best known votes of who sees the edge", 0.50),
+    TrainingMode.RISK: (819_200, "share of the optimum of who sees the regime (value iteration)", 0.90),
+    TrainingMode.STRATEGIC: (102_400, "share of the best known votes of who sees the edge", 0.80),
+    TrainingMode.TACTICAL: (102_400, "share of the best known votes of who sees the edge", 0.80),
 }
 """Steps of training, what the team is held against, and the least share."""
 
