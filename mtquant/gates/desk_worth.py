@@ -39,10 +39,11 @@ def worth_of(
     """Return what a team, random play and every agent alone are worth."""
     words = {RANDOM: random_words()}
     words |= {agent: alone_words(agent, act, mode in VOTING) for agent, act in alone.items()}
-    team, best = [], []
+    team: list[Float] = []
+    best: list[Float] = []
     rivals: dict[str, list[Float]] = {name: [] for name in words}
     for stage in stages_of(mode, read_games(PLANTED[mode]), size or Size()):
-        zero = 0.0 if stage.zero is None else stage.play(stage.zero)
+        zero: Float | float = 0.0 if stage.zero is None else stage.play(stage.zero)
         team.append(stage.play(team_words(acts)) - zero)
         best.append(stage.play(stage.best) - zero)
         for name, said in words.items():
