@@ -32,6 +32,9 @@ class AccountSpec(Spec):
     """Exposure that a unanimous decision asks for."""
     adjustment_rate: float = Field(default=1.0, gt=0, le=1)
     """Share of the way from the present to the wanted exposure that is traded each bar."""
+    train_histories: int | None = Field(default=None, ge=1)
+    """Histories to train on of the market that is played without bars of your own; none: two or three, which are made
+    at once but are too few to learn from without learning their luck by heart."""
 
 
 class WindowSpec(AccountSpec):

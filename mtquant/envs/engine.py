@@ -11,7 +11,7 @@ from mtquant.envs.conditions import LOOKBACK, market_conditions
 from mtquant.envs.game import PARTS, MarketGame, Table
 from mtquant.envs.observation_noise import ObservationNoise
 from mtquant.envs.scenario import REAL_TASK, EpisodeSchedule, ScenarioSource
-from mtquant.envs.spaces import Actions, ObservationLayout
+from mtquant.envs.spaces import Actions, Normaliser, ObservationLayout
 from mtquant.sim.kernel import StepResult
 from mtquant.sim.simulator import Episode, MarketSim
 from mtquant.types import ActFn, Array, Bool, Float, Int
@@ -44,6 +44,9 @@ class Rules(Protocol):
 
     def actions(self, agent: str) -> Actions:
         """Return what `agent` may choose."""
+
+    def input_normaliser(self, agent: str) -> Normaliser:
+        """Return what a network does to observations of `agent` first."""
 
 
 class Engine(Protocol):

@@ -7,7 +7,7 @@ import numpy as np
 
 from mtquant.config.agents import PipelineSpec
 from mtquant.data.dataset import Dataset
-from mtquant.envs.spaces import Actions, ObservationLayout
+from mtquant.envs.spaces import Actions, Normaliser, ObservationLayout, unchanged
 from mtquant.sim.kernel import StepResult
 from mtquant.sim.simulator import MarketSim
 from mtquant.types import Array, Bool, Float, Int
@@ -90,6 +90,10 @@ class MarketGame(ABC):
     def market_scale(self, agent: str) -> Float:
         """Return `[d]` the standard deviation of what `agent` sees of the market; 0: not noisy, not of the market."""
         return np.zeros(self.layout(agent).width)
+
+    def input_normaliser(self, agent: str) -> Normaliser:
+        """Return what a network does to observations of `agent` first; by default nothing."""
+        return unchanged(self.layout(agent).width)
 
     @abstractmethod
     def layout(self, agent: str) -> ObservationLayout:

@@ -111,13 +111,14 @@ def settings(
     )
 
 
-def default_market(name: str | None, seed: int) -> Planted:
+def default_market(name: str | None, seed: int, train_histories: int | None = None) -> Planted:
     """Return the planted market that environments play without bars of your own, or a small one called `name`."""
-    return build_planted(name or DEFAULT_MARKET, _parameters(name), Streams(seed), DEFAULT_SYMBOLS)
+    return build_planted(name or DEFAULT_MARKET, _parameters(name, train_histories), Streams(seed), DEFAULT_SYMBOLS)
 
 
-def _parameters(name: str | None) -> dict[str, float]:
-    return dict(SMALL) if name else SMALL | STRONG
+def _parameters(name: str | None, train_histories: int | None) -> dict[str, float]:
+    size = SMALL | ({} if train_histories is None else {"train_histories": train_histories})
+    return size if name else size | STRONG
 
 
 def _planted_ground(
@@ -129,9 +130,9 @@ def _planted_ground(
     alter: Alter | None,
 ) -> Ground:
     spec = settings(DEFAULT_SYMBOLS, account, episode_length, limits)
-    data = DataSpec(source=name or DEFAULT_MARKET, planted=_parameters(name))
+    data = DataSpec(source=name or DEFAULT_MARKET, planted=_parameters(name, account.train_histories))
     spec = with_objective(spec.model_copy(update={"data": data}))
-    planted = default_market(name, seed)
+    planted = default_market(name, seed, account.train_histories)
     market = alter(planted.market) if alter else planted.market
     shown = Shown() if planted.signals is None else Shown(planted.signals, planted.signal_names)
     dataset = build_dataset(market, planted.splits, FEATURES, planted=True, catalogue=spec.catalogue, shown=shown)

@@ -7,7 +7,7 @@ import numpy as np
 
 from mtquant.envs.multi_agent import MultiAgentVecEnv
 from mtquant.envs.scenario import RowScenarios, Scenario
-from mtquant.envs.spaces import AnyActions, ObservationLayout
+from mtquant.envs.spaces import AnyActions, Normaliser, ObservationLayout
 from mtquant.envs.team import TeamEnv, TeamStep
 from mtquant.types import Array, Bool, Float32
 
@@ -31,6 +31,10 @@ class MarketTeam(TeamEnv):
     def actions(self, agent: str) -> AnyActions:
         """Return what `agent` may choose."""
         return self.view.engine.game.actions(agent)
+
+    def normaliser(self, agent: str) -> Normaliser:
+        """Return what the network does to observations first, as the game says."""
+        return self.view.engine.game.input_normaliser(agent)
 
     def reset(self, *, stagger: bool = False) -> None:
         """Start an episode in every row; with `stagger`, of random remaining lengths, so that they end apart."""

@@ -47,6 +47,15 @@ class Normaliser:
     clip: float
 
 
+UNCLIPPED = float(np.finfo(np.float32).max)
+"""A clip that clips nothing, as JSON can hold it."""
+
+
+def unchanged(width: int) -> Normaliser:
+    """Return the normaliser that changes nothing."""
+    return Normaliser(np.zeros(width, np.float32), np.ones(width, np.float32), UNCLIPPED)
+
+
 @dataclass(frozen=True)
 class ActionMap:
     """A continuous action of `size` numbers, clipped to [low, high] before it is used."""

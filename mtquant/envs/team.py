@@ -7,11 +7,8 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from mtquant.envs.scenario import Scenario
-from mtquant.envs.spaces import AnyActions, Normaliser, ObservationLayout
+from mtquant.envs.spaces import AnyActions, Normaliser, ObservationLayout, unchanged
 from mtquant.types import Array, Bool, Float, Float32
-
-UNCLIPPED = float(np.finfo(np.float32).max)
-"""A clip that clips nothing, as JSON can hold it."""
 
 
 class TeamStep(NamedTuple):
@@ -56,8 +53,7 @@ class TeamEnv(ABC):
 
     def normaliser(self, agent: str) -> Normaliser:
         """Return what the network does to observations first; by default nothing."""
-        width = self.layout(agent).width
-        return Normaliser(np.zeros(width, np.float32), np.ones(width, np.float32), UNCLIPPED)
+        return unchanged(self.layout(agent).width)
 
     @abstractmethod
     def reset(self, *, stagger: bool = False) -> None:

@@ -9,6 +9,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from mtquant.gates.definitions import full_gates
+from mtquant.gates.desks import DeskTraining
 from mtquant.gates.execution import ExecutionTraining
 from mtquant.gates.gate import Gate
 from mtquant.gates.runner import GateResult, Say, Trainer, run_gates
@@ -41,6 +42,10 @@ BREAKS = (
     Break("exec-almgren-chriss", "the agent learns nothing"),
     Break("mappo-spread-early", "the team learns nothing"),
     Break("mappo-spread", "the team learns nothing"),
+    Break("team-execution", "the team learns nothing"),
+    Break("team-risk", "the team learns nothing"),
+    Break("team-strategic", "the team learns nothing"),
+    Break("team-tactical", "the team learns nothing"),
     Break("limits-ex-ante", "the risk layer is switched off", ("limits.enabled=false",)),
     Break("embedded-p1-forex", "the specialist is not charged for its trades while it learns", (FREE_TRADES,)),
     Break("embedded-p2-over-equal", "the meta-controller learns nothing", ("phase2.timesteps=1",)),
@@ -57,7 +62,7 @@ def broken_gate(entry: Break) -> Gate:
     gate = next(gate for gate in full_gates() if gate.name == entry.gate)
     if isinstance(gate.training, ExecutionTraining):
         return replace(gate, training=replace(gate.training, timesteps=1), seeds=(0,))
-    if isinstance(gate.training, TeamTraining):
+    if isinstance(gate.training, TeamTraining | DeskTraining):
         return replace(gate, training=replace(gate.training, total_steps=1), seeds=(0,))
     changed = {setting.partition("=")[0] for setting in entry.settings}
     kept = (setting for setting in gate.training.settings if setting.partition("=")[0] not in changed)

@@ -4,6 +4,7 @@ from collections.abc import Iterator, Mapping
 
 from mtquant.evaluation.targets import FINAL, documented_targets
 from mtquant.gates.allocation import AllocationCapture, AllocationSharpe
+from mtquant.gates.desk_gates import desk_gates
 from mtquant.gates.documents import RealisedTarget
 from mtquant.gates.execution import ExcessOverTwap, ExecutionTraining
 from mtquant.gates.gate import Gate, Measure, Rule
@@ -75,6 +76,7 @@ def full_gates() -> tuple[Gate, ...]:
         *_limits(THREE),
         _team_early(THREE),
         _team(THREE),
+        *desk_gates(THREE),
         *_embedded(FIVE),
         *_embedded_flat(),
     )

@@ -8,11 +8,12 @@ from typing import Any
 import numpy as np
 
 from mtquant.evaluation.statistics import Interval
+from mtquant.gates.desks import DeskTraining
 from mtquant.gates.execution import ExecutionTraining
 from mtquant.gates.teams import TeamTraining
 from mtquant.gates.trainings import Training
 
-AnyTraining = Training | ExecutionTraining | TeamTraining
+AnyTraining = Training | ExecutionTraining | TeamTraining | DeskTraining
 """What gates train on."""
 
 Measure = Callable[[Any], Interval]

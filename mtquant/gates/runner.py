@@ -14,6 +14,7 @@ from typing import Any, Protocol
 import numpy as np
 
 from mtquant.evaluation.statistics import Interval
+from mtquant.gates.desks import DeskTraining, finish_desk
 from mtquant.gates.execution import finish_execution
 from mtquant.gates.gate import RULES, AnyTraining, Gate
 from mtquant.gates.teams import TeamTraining, finish_team
@@ -94,6 +95,8 @@ def finish(root: Path, training: AnyTraining, seed: int) -> Finished:
     with _IN_THIS_PROCESS:
         if isinstance(training, TeamTraining):
             return finish_team(root, training, seed)
+        if isinstance(training, DeskTraining):
+            return finish_desk(root, training, seed)
         return finish_execution(root, training, seed)
 
 

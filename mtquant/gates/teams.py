@@ -81,10 +81,14 @@ class FinishedTeam:
 
 def finish_team(root: Path, training: TeamTraining, seed: int) -> FinishedTeam:
     """Train with `seed` in this process, from the newest checkpoint; what is complete in the store is reused."""
-    config = training.config(seed)
+    return FinishedTeam(trained_unit(root, training.config(seed)))
+
+
+def trained_unit(root: Path, config: TrainingConfig) -> Unit:
+    """Return the complete unit of a training in the store `root`."""
     unit = team_unit(config, root)
     complete(unit, config.seed, config.checkpoint_seconds, PettingZooMAPPOTrainer(config).work)
-    return FinishedTeam(unit)
+    return unit
 
 
 @dataclass(frozen=True)

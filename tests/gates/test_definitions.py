@@ -6,6 +6,8 @@ from mtquant.config.load import load_pipeline
 from mtquant.gates.ablation import DEFAULT, VARIANTS, training_of
 from mtquant.gates.broken import BREAKS, broken_gate
 from mtquant.gates.definitions import TARGETS, full_gates, small_gates
+from mtquant.gates.desk_gates import TEAMS
+from mtquant.gates.desks import DeskTraining
 from mtquant.gates.documents import VOLATILITY
 from mtquant.gates.execution import ExecutionTraining
 from mtquant.gates.measures import ReportedShare
@@ -46,6 +48,9 @@ def test_gates_learn_as_the_default_profile_does(gates):
     for gate in gates:
         if isinstance(gate.training, ExecutionTraining):
             assert gate.training.timesteps == 300_000
+            continue
+        if isinstance(gate.training, DeskTraining):
+            assert gate.training == DeskTraining(gate.training.mode, TEAMS[gate.training.mode][0])
             continue
         if isinstance(gate.training, TeamTraining):
             assert gate.training.total_steps == (200_000 if gate.name == "mappo-spread-early" else 2_000_000)
@@ -89,6 +94,14 @@ MUST = {
     "exec-almgren-chriss": 0.90,
     "mappo-spread-early": 0.25,
     "mappo-spread": 0.50,
+    "team-execution": 0.90,
+    "team-execution-lead": 0.0,
+    "team-risk": 0.90,
+    "team-risk-lead": 0.0,
+    "team-strategic": 0.80,
+    "team-strategic-lead": 0.0,
+    "team-tactical": 0.80,
+    "team-tactical-lead": 0.0,
     "no-signal-sharpe": 0.0,
     "no-signal-utility": -0.05,
     "limits-ex-ante": 1.0,
@@ -134,7 +147,7 @@ def test_what_is_broken_differs_from_what_is_guarded(entry):
     if isinstance(gate.training, ExecutionTraining):
         assert made.training.timesteps == 1
         return
-    if isinstance(gate.training, TeamTraining):
+    if isinstance(gate.training, TeamTraining | DeskTraining):
         assert made.training.total_steps == 1
         return
     spec, whole = (load_pipeline("default", None, g.training.settings) for g in (made, gate))

@@ -12,6 +12,7 @@ from mtquant.agents.training.team_rollouts import make_team
 from mtquant.config.games import read_games
 from mtquant.config.market_games import TeamSpec
 from mtquant.config.marl import TrainingConfig, TrainingMode, UnifiedTrainingConfig
+from mtquant.config.presets import preset_for
 from mtquant.context import Streams
 from mtquant.envs.games.order_engine import create_execution_environment
 from mtquant.envs.games.risk import create_risk_environment
@@ -100,7 +101,7 @@ class UnifiedPettingZooTrainer:
     ) -> TrainingConfig:
         """Return the settings with which `mode` is trained: in full, or as a candidate of the search."""
         config = self.config
-        changes: dict[str, Any] = self._documented(mode)
+        changes: dict[str, Any] = preset_for(mode, config.training) | self._documented(mode)
         changes |= {"env_factory": ENVIRONMENTS[mode], "env_settings": {"split": TRAIN} | config.environment}
         changes |= {"validations": config.validations, "validation_settings": {"split": VALIDATION}}
         if config.total_episodes is not None:

@@ -11,13 +11,15 @@ import numpy as np
 
 from mtquant.config.desk_games import ExecutionSpec
 from mtquant.envs.games.execution import ROUTING_SCALE, ExecutionGame, Fill
-from mtquant.envs.spaces import ActionMap, ObservationLayout
+from mtquant.envs.spaces import ActionMap, Normaliser, ObservationLayout
 from mtquant.synthetic.almgren_chriss import ExecutionParams
 from mtquant.types import Array, Float
 
 DESK = ("position_sizing", "stop_target", "risk_monitor", "portfolio_optimizer", "routing")
 BASIS_POINT = 1e-4
 STOP_RANGE = 4.0
+OBSERVED = 5.0
+"""Largest number that a network sees, in usual sizes."""
 PARTS = ("shortfall", "speed", "impact", "venue")
 
 
@@ -46,7 +48,8 @@ class OrderDesk:
     which the slice is cut. `risk_monitor`: the risk that may be left, which enlarges the slice. `routing`, one number
     per venue: logits of the split over 3. The last step sells everything. Reward, the same for all, over the cost of
     TWAP: less implementation shortfall and the risk of what is left, a bonus for fast venues, less impact, a bonus
-    for the split of least cost. State: observation, words of the step before, share of the episode left.
+    for the split of least cost. State: observation in usual sizes, words of the step before, share of the episode
+    left.
     """
 
     name = "execution_v1"
@@ -81,6 +84,26 @@ class OrderDesk:
         per_venue = tuple(f"{what}_{v}" for what in ("depth", "latency", "fee", "impact") for v in self.venue_names)
         names = ("size", "left", "time", "half_spread", "volatility", *per_venue, "slippage", "risk")
         return ObservationLayout(tuple((name, 1) for name in names))
+
+    def input_normaliser(self, agent: str) -> Normaliser:
+        """Return the usual size of what is seen of an order that is sold evenly; what is the same in all orders is 0.
+
+        Volatility in basis points alone is 8 by default, and the impact of a late slice many times that: a network
+        that saw them as they are would begin saturated.
+        """
+        world = self.settings.environment
+        first = Orders(np.ones(1), 1.0 / self.depth[None], np.ones(1), np.zeros(1, dtype=np.int64), np.ones(1))
+        mean = self.observe(first, np.zeros(1))[0]
+        std = np.ones_like(mean)
+        venues = len(self.depth)
+        depths, impacts = slice(5, 5 + venues), slice(5 + 3 * venues, 5 + 4 * venues)
+        std[depths] = np.maximum(mean[depths] * world.depth_variation, 0.1)
+        std[impacts] = np.maximum(mean[impacts], 0.1)
+        # size, what is left, time and risk lie between 0 and what they are in the first step of the largest order
+        shares = [0, 1, 2, len(mean) - 1]
+        mean[shares], mean[impacts] = 0.5 * mean[shares], 0.5 * mean[impacts]
+        std[shares] = np.maximum(0.6 * mean[shares], 0.1)
+        return Normaliser(mean, std.astype(np.float32), OBSERVED)
 
     def actions(self, agent: str) -> ActionMap:
         """Return one number, or one per venue for `routing`."""

@@ -46,6 +46,7 @@ class OrderEngine:
             "parts": np.zeros((rows, len(PARTS))),
         }
         self.said: dict[str, Float] = {}
+        self.usual = game.input_normaliser(DESK[0])
         self.curriculum: ScenarioSource | None = None
         """Where new episodes get `cost_scale` (of impact), `volatility_scale` and `episode_scale` from; the desk sees
         no market that could be noisy."""
@@ -166,7 +167,9 @@ class OrderEngine:
     def state(self) -> Array:
         """Return `[N, 7 + 4 V + words + 1]` what a centralised critic sees; float32."""
         left = (self.memory["end"] - self.memory["step"]) / self.game.steps
-        return np.concatenate([self.observe(DESK[0]), self.memory["words"], left[:, None]], axis=1, dtype=np.float32)
+        usual = self.usual
+        seen = np.clip((self.observe(DESK[0]) - usual.mean) / usual.std, -usual.clip, usual.clip)
+        return np.concatenate([seen, self.memory["words"], left[:, None]], axis=1, dtype=np.float32)
 
     def parts(self) -> dict[str, Float]:
         """Return `[N]` each part of the last reward by name."""

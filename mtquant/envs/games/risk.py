@@ -8,7 +8,7 @@ import numpy as np
 from pettingzoo.utils.wrappers import OrderEnforcingWrapper
 from scipy.stats import norm
 
-from mtquant.config.desk_games import RiskManagementSpec
+from mtquant.config.desk_games import RiskEnvironmentSpec, RiskManagementSpec
 from mtquant.config.games import Config, GamesSpec
 from mtquant.config.risk import LimitsSpec
 from mtquant.context import Streams
@@ -215,6 +215,11 @@ class RiskGame(MarketGame):
         return np.concatenate(blocks, axis=1, dtype=np.float32)
 
 
+def histories_of(world: RiskEnvironmentSpec) -> tuple[int, int, int]:
+    """Return how many histories of train, validation and test the default market has."""
+    return (world.train_histories or HISTORIES[0], *HISTORIES[1:])
+
+
 def risk_ground(
     bars: Bars, settings_: RiskManagementSpec, steps: int, seed: int, sizing: SizingParams = SIZING
 ) -> Ground:
@@ -234,7 +239,7 @@ def risk_ground(
     )
     if bars is not None:
         return ground_of(bars, world, steps, seed=seed, limits=limits, alter=alter if world.black_swan_rate else None)
-    made = sizing_bars(sizing, Streams(seed), DEFAULT_SYMBOLS, HISTORIES, HISTORY_BARS)
+    made = sizing_bars(sizing, Streams(seed), DEFAULT_SYMBOLS, histories_of(world), HISTORY_BARS)
     account = world
     if world.costs == "auto":
         account = world.model_copy(update={"costs": "flat", "transaction_cost": DEFAULT_COST})
