@@ -11,7 +11,7 @@ from mtquant.envs.scenario import Scenario
 from mtquant.evaluation.backtest import play
 from mtquant.evaluation.baselines import BaselineSetting, random
 from mtquant.evaluation.series import Clock, Measuring
-from mtquant.types import Array, Float
+from mtquant.types import Array, Float, Int
 
 NEEDED = 0.95
 """Share of random policies that skill has to beat."""
@@ -37,14 +37,14 @@ class SideBySide:
 
     tables: Float
     """[C, B, K]"""
-    first: int = 0
-    """Bar of the tables' first row."""
+    row: Int
+    """[T] row of the tables that each bar of the market has."""
 
     def __call__(self, observation: Array, /) -> Array:
         """Return `[N, K]` exposures wanted for observations `[N, 1 + K]`."""
         rows = len(observation)
         table = np.arange(rows) // (rows // len(self.tables))
-        out: Array = self.tables[table, np.asarray(observation)[:, 0].astype(np.int64) - self.first]
+        out: Array = self.tables[table, self.row[np.asarray(observation)[:, 0].astype(np.int64)]]
         return out
 
 
@@ -52,22 +52,22 @@ def random_sharpes(
     game: PortfolioGame, split: Split, setting: BaselineSetting, measuring: Measuring, draws: int
 ) -> Float:
     """Return `[draws]` Sharpe ratios of random policies; each depends on the stream of `setting` and its number."""
-    begin = min(start for start, _ in split.segments)
-    span = max(stop for _, stop in split.segments) - begin
-    chunk = max(1, min(draws, NUMBERS // (span * game.slots)))
+    tested = split.mask(len(game.dataset.market.time))
+    bars, row = np.flatnonzero(tested), np.cumsum(tested) - 1
+    chunk = max(1, min(draws, NUMBERS // (len(bars) * game.slots)))
     assert setting.rng is not None
     seeds = setting.rng.integers(2**63, size=draws)
     out: list[float] = []
     for first in range(0, draws, chunk):
         part = seeds[first : first + chunk]
-        tables = np.empty((len(part), span, game.slots))
+        tables = np.empty((len(part), len(bars), game.slots))
         for table, seed in zip(tables, part, strict=True):
-            table[:] = random(replace(setting, rng=np.random.default_rng(seed))).table[begin : begin + span]
-        clock, returns = _daily_returns(game, split, SideBySide(tables, begin))
+            table[:] = random(replace(setting, rng=np.random.default_rng(seed))).table[bars]
+        clock, returns = _daily_returns(game, split, SideBySide(tables, row))
         year = clock.days_per_year
         passes = len(returns) // len(tables)
-        for row in range(len(tables)):
-            pooled = np.concatenate(returns[row * passes : (row + 1) * passes])
+        for number in range(len(tables)):
+            pooled = np.concatenate(returns[number * passes : (number + 1) * passes])
             out.append(float(metrics.sharpe(pooled, year, measuring.risk_free_rate)))
     return np.array(out)
 

@@ -60,7 +60,8 @@ def test_policies_side_by_side_are_policies_one_by_one(monkeypatch):
 def test_a_table_is_looked_up_by_row_and_bar():
     tables = np.arange(2 * 5 * 3, dtype=float).reshape(2, 5, 3)
     bars = np.array([[4.0, 9, 9, 9], [1.0, 9, 9, 9], [0.0, 9, 9, 9], [2.0, 9, 9, 9]])
-    found = SideBySide(tables)(bars)
+    found = SideBySide(tables, np.arange(5))(bars)
+    np.testing.assert_array_equal(SideBySide(tables[:1, 1:3], np.array([0, 0, 1]))(bars[3:]), tables[:1, 2])
     np.testing.assert_array_equal(found, [tables[0, 4], tables[0, 1], tables[1, 0], tables[1, 2]])
 
 
