@@ -13,8 +13,8 @@ from mtquant.evaluation.result import BacktestResult
 from mtquant.evaluation.series import cut
 from mtquant.evaluation.statistics import Interval
 from mtquant.evaluation.summary import deepest_drawdown, win_windows
-from mtquant.gates.hierarchies import Phase, hierarchy_of
-from mtquant.gates.measures import fresh_paths, two_errors
+from mtquant.gates.hierarchies import Phase, traded
+from mtquant.gates.measures import two_errors
 from mtquant.gates.trainings import FinishedRun
 
 VOLATILITY = 0.10
@@ -35,8 +35,7 @@ class RealisedTarget:
     target: str
 
     def __call__(self, run: FinishedRun) -> Interval:
-        paths = fresh_paths(run)
-        result = hierarchy_of(run, self.phase).backtest(paths.dataset, paths.spec, paths.split)
+        _, result = traded(run, self.phase)
         spec = run.spec
         return realised(result, self.target, spec.evaluation.win_horizon_bars, spec.limits.max_portfolio_var)
 

@@ -1,16 +1,20 @@
 """What gates measure on whole hierarchies: phases beside one another and beside the optimum, without noise."""
 
 from dataclasses import dataclass
+from functools import lru_cache
+from pathlib import Path
 from typing import Literal
 
 from mtquant.agents.hierarchy import Hierarchy, load_trained
 from mtquant.errors import StoreError
-from mtquant.evaluation.oracles.noise_free import NoiseFreeScore, share, sharpe_interval
+from mtquant.evaluation.oracles.noise_free import NoiseFreeScore, score_result, share, sharpe_interval, volatility_ratio
 from mtquant.evaluation.oracles.policies import build_oracle
+from mtquant.evaluation.result import BacktestResult
 from mtquant.evaluation.statistics import Interval
 from mtquant.gates.measures import fresh_paths
 from mtquant.gates.shares import PathSet
 from mtquant.gates.trainings import FinishedRun
+from mtquant.store.runs import load_run
 
 Phase = Literal["phase1", "phase2", "phase3", "control"]
 """`phase1`: equal budgets, fitted on validation; `control`: joint training of equal steps without peers."""
@@ -51,9 +55,22 @@ class PhaseSharpe:
         return sharpe_interval(_scored(run, self.phase)[1])
 
 
-def _scored(run: FinishedRun, phase: Phase) -> tuple[PathSet, NoiseFreeScore]:
+def traded(run: FinishedRun, phase: Phase) -> tuple[PathSet, BacktestResult]:
+    """Return the run's fresh paths and what a phase did on them."""
+    return fresh_paths(run), _result_of(run.root, run.record.run_id, phase)
+
+
+@lru_cache(maxsize=3)
+def _result_of(root: Path, run_id: str, phase: Phase) -> BacktestResult:
+    run = FinishedRun(root, load_run(root, run_id))
     paths = fresh_paths(run)
-    return paths, paths.score(hierarchy_of(run, phase))
+    return hierarchy_of(run, phase).backtest(paths.dataset, paths.spec, paths.split)
+
+
+def _scored(run: FinishedRun, phase: Phase) -> tuple[PathSet, NoiseFreeScore]:
+    paths, result = traded(run, phase)
+    truth = paths.planted.truth
+    return paths, score_result(result, truth, volatility_ratio(paths.dataset, truth))
 
 
 def hierarchy_of(run: FinishedRun, phase: Phase) -> Hierarchy:

@@ -2,6 +2,8 @@
 
 import json
 from dataclasses import dataclass
+from functools import lru_cache
+from pathlib import Path
 
 import numpy as np
 
@@ -25,6 +27,7 @@ from mtquant.evaluation.result import BacktestResult
 from mtquant.evaluation.statistics import Interval
 from mtquant.gates.shares import PathSet, path_set, specialist_scores
 from mtquant.gates.trainings import FinishedRun
+from mtquant.store.runs import load_run
 from mtquant.synthetic.planted import Planted
 from mtquant.synthetic.registry import build_planted, evaluation_paths
 from mtquant.types import Float
@@ -109,6 +112,13 @@ class ReportedShare:
 
 def fresh_paths(run: FinishedRun) -> PathSet:
     """Return the fresh paths of the run's market and seed: those that its report uses."""
+    return _paths_of(run.root, run.record.run_id)
+
+
+@lru_cache(maxsize=1)
+def _paths_of(root: Path, run_id: str) -> PathSet:
+    """Return the paths of one run: many gates look at the same, and making them takes longer than most measures."""
+    run = FinishedRun(root, load_run(root, run_id))
     spec = run.spec
     return path_set(run.dataset(), _fresh(spec, spec.data.source), spec)
 

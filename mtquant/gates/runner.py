@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
+from itertools import groupby
 from pathlib import Path
 from threading import Lock
 from typing import Any, Protocol
@@ -109,13 +110,27 @@ def run_gates(gates: Sequence[Gate], trainer: Trainer, say: Say, jobs: int = 1) 
             needed.setdefault((gate.training, seed), gate.name)
     results = []
     with training_ahead(needed, trainer, say, jobs) as finished:
-        for gate in gates:
-            runs = [finished[gate.training, seed].result() for seed in gate.seeds]
-            found = tuple(gate.measure(run) for run in runs)
-            keys = tuple(sorted({key for run in runs for key in run.keys}))
-            results.append(GateResult(gate, found, commit, runs[0].config_digest, keys))
-            say(sentence(results[-1]))
+        # Gates of one training lie together, and measure one run after the other: what they share is made once.
+        for training, group in groupby(gates, key=lambda gate: gate.training):
+            members = list(group)
+            runs = {seed: finished[training, seed].result() for gate in members for seed in gate.seeds}
+            for result in _judged(members, commit, runs):
+                results.append(result)
+                say(sentence(result))
     return results
+
+
+def _judged(gates: Sequence[Gate], commit: str, runs: Mapping[int, Finished]) -> Iterator[GateResult]:
+    """Yield the results of gates on the same training, whose `runs` are by seed."""
+    found: dict[str, list[Interval]] = {gate.name: [] for gate in gates}
+    for seed, run in runs.items():
+        for gate in gates:
+            if seed in gate.seeds:
+                found[gate.name].append(gate.measure(run))
+    for gate in gates:
+        mine = [runs[seed] for seed in gate.seeds]
+        keys = tuple(sorted({key for run in mine for key in run.keys}))
+        yield GateResult(gate, tuple(found[gate.name]), commit, mine[0].config_digest, keys)
 
 
 @contextmanager
