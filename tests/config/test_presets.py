@@ -14,7 +14,8 @@ def test_a_preset_is_used_where_nothing_else_is_stated(mode):
     made = UnifiedPettingZooTrainer(UnifiedTrainingConfig(training_mode=mode)).settings(mode)
     for name, value in PRESETS[mode].items():
         assert getattr(made, name) == value
-    kept = set(TrainingConfig.model_fields) - set(PRESETS[mode]) - {"env_factory", "env_settings", "episode_length"}
+    given = {"env_factory", "env_settings", "episode_length", "validations", "validation_settings"}
+    kept = set(TrainingConfig.model_fields) - set(PRESETS[mode]) - given
     assert all(getattr(made, name) == getattr(USUAL, name) for name in kept)
 
 
