@@ -38,7 +38,7 @@ class AloneTeam(MarketTeam):
     def __init__(self, view: MultiAgentVecEnv[Engine], agent: str, repeated: bool) -> None:
         super().__init__(view)  # type: ignore[arg-type]
         self.agents, self.repeated = (agent,), repeated
-        self._word = neutral(self.actions(agent), self.rows)
+        self._word = neutral(view.engine.game.actions(agent), self.rows)
 
     def say(self, agent: str, action: Array) -> None:
         """Take the action `[N, a]` of the agent."""

@@ -92,7 +92,8 @@ def sized_markets(games: GamesSpec, size: Size) -> Iterator[Stage]:
         make = partial(_engine, game, size)
 
         def play(words: Words, make: Any = make, chain: Any = chain, regime: Any = regime) -> Float:
-            return desk_worth(make(), words, chain, regime, size.bars).mean(keepdims=True)
+            worth: Float = desk_worth(make(), words, chain, regime, size.bars).mean(keepdims=True)
+            return worth
 
         yield Stage(play, RegimeDesk(solve_sizing(chain), regime))
 
@@ -106,7 +107,8 @@ def edged_markets(mode: TrainingMode, games: GamesSpec, size: Size) -> Iterator[
         known = known or best_known(make, truth, size.bars)
 
         def play(words: Words, make: Any = make, truth: Any = truth) -> Float:
-            return expected_profit(make(), words, truth, size.bars).mean(keepdims=True)
+            worth: Float = expected_profit(make(), words, truth, size.bars).mean(keepdims=True)
+            return worth
 
         yield Stage(play, KnownEdge(game.dataset.market, truth, known.band, known.half_life))
 
