@@ -107,8 +107,8 @@ def edged_markets(mode: TrainingMode, games: GamesSpec, size: Size) -> Iterator[
         known = known or best_known(make, truth, size.bars)
 
         def play(words: Words, make: Any = make, truth: Any = truth) -> Float:
-            worth: Float = expected_profit(make(), words, truth, size.bars).mean(keepdims=True)
-            return worth
+            profit: Float = expected_profit(make(), words, truth, size.bars).mean(keepdims=True)
+            return profit
 
         yield Stage(play, KnownEdge(game.dataset.market, truth, known.band, known.half_life))
 
