@@ -34,7 +34,7 @@ class AccountSpec(Spec):
     """Share of the way from the present to the wanted exposure that is traded each bar."""
     train_histories: int | None = Field(default=None, ge=1)
     """Histories to train on of the market that is played without bars of your own; none: two or three, which are made
-    at once but are too few to learn from without learning their luck by heart."""
+    at once; with more there is less luck to learn."""
 
 
 class WindowSpec(AccountSpec):

@@ -1,4 +1,4 @@
-"""How each documented environment is learned; found on seeds that no gate uses."""
+"""How each documented environment is learned; chosen on a seed that no gate uses (`docs/marl.md` has the trials)."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -18,8 +18,7 @@ MARKET: dict[str, Any] = {
 PRESETS: Mapping[TrainingMode, Mapping[str, Any]] = {
     TrainingMode.STRATEGIC: MARKET,
     TrainingMode.TACTICAL: MARKET,
-    # a bar's profit is a few hundredths of its noise, so rollouts have to be large and the critic has to say what
-    # lies ahead: with `gae_lambda` 0.9 and half the rows half of this was reached in half the steps
+    # a bar's profit is a few hundredths of its noise: large rollouts, and more weight on what the critic says
     TrainingMode.RISK: MARKET
     | {"n_envs": 256, "batch_size": 16384, "learning_rate": 2e-3, "ent_coef": 0.002, "gae_lambda": 0.6},
     TrainingMode.EXECUTION: {
@@ -33,7 +32,7 @@ PRESETS: Mapping[TrainingMode, Mapping[str, Any]] = {
         # an order is over after 20 steps, and the next one owes it nothing
         "gamma": 0.98,
         "gae_lambda": 0.9,
-        # at the default most draws lie outside of [-1, 1], and all slices are far from where they should be
+        # at the default a third of the draws lies outside of [-1, 1]
         "log_std_init": -1.5,
         "ent_coef": 0.0,
     },
