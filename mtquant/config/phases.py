@@ -33,6 +33,13 @@ class RewardSpec(Spec):
     eta: float = Field(default=0.01, gt=0, lt=1)
     """Rate of the exponential moments in `differential_sharpe`."""
 
+    @property
+    def is_utility(self) -> bool:
+        """Whether a bar is paid its mean-variance utility after costs, and nothing else."""
+        weights = self.risk_penalty_weight, self.transaction_cost_weight
+        extras = self.diversification_bonus_weight, self.downside_volatility_weight
+        return self.name == "mean_variance" and weights == (1.0, 1.0) and extras == (0.0, 0.0)
+
 
 class PPOSpec(Spec):
     """Hyper-parameters of PPO; the names are Stable-Baselines3's."""
@@ -166,7 +173,7 @@ class Phase3Spec(Spec):
     critic_learning_rate: float = Field(default=1e-3, gt=0)
     """Step size of critics at the start, falling linearly to a tenth."""
     meta_learning_rate: float = Field(default=1e-3, gt=0)
-    """Step size of the meta-controller: the slow learner."""
+    """Step size of the meta-controller at the start, falling linearly to zero."""
     specialist_log_std: float = -2.0
     """Log standard deviation of the specialists' actions at the start."""
     meta_log_std: float = -3.0
@@ -183,7 +190,8 @@ class Phase3Spec(Spec):
     """Rollouts between updates of the specialists (all rollouts since are used together)."""
     credit: Literal["counterfactual", "difference", "shared"] = "counterfactual"
     """`counterfactual`: what deviating from the policy's mean action changed on the same prices, by the ledger's
-    derivative; `difference`: marginal contribution to the portfolio's utility; `shared`: the utility itself."""
+    derivative; `difference`: marginal contribution to the portfolio's utility; `shared`: the utility itself. A
+    meta-controller whose `reward` is not the plain utility learns from that reward, whatever stands here."""
     noise_baseline: bool = True
     """Subtract from the specialists' advantages what price moves explain of them: unbiased, far less noise. With
     `counterfactual` credit there is nothing left to subtract."""
@@ -208,6 +216,10 @@ class Phase3Spec(Spec):
     """Payment."""
     curriculum: CurriculumSpec = CurriculumSpec()
     """Scenarios by difficulty."""
+
+    def differentiates(self, *, meta: bool) -> bool:
+        """Whether the ledger's derivative credits the meta-controller (`meta`) or the specialists."""
+        return self.credit == "counterfactual" and (not meta or self.reward.is_utility)
 
     @model_validator(mode="after")
     def _minibatches_fit_rollout(self) -> Self:

@@ -17,6 +17,7 @@ from mtquant.gates.teams import TeamTraining
 from mtquant.gates.trainings import Training
 
 FREE_TRADES = "phase1.reward.transaction_cost_weight=0.0"
+NO_JOINT_LEARNING = ("phase3.specialist_learning_rate=1.0e-9", "phase3.meta_learning_rate=1.0e-9")
 
 
 @dataclass(frozen=True)
@@ -50,9 +51,9 @@ BREAKS = (
     Break("embedded-p1-forex", "the specialist is not charged for its trades while it learns", (FREE_TRADES,)),
     Break("embedded-p2-over-equal", "the meta-controller learns nothing", ("phase2.timesteps=1",)),
     Break("embedded-p2-reference", "the meta-controller learns nothing", ("phase2.timesteps=1",)),
-    Break("embedded-p3-over-p2", "joint training learns nothing", ("phase3.specialist_learning_rate=1.0e-9",)),
-    Break("embedded-p3-joint", "joint training learns nothing", ("phase3.specialist_learning_rate=1.0e-9",)),
-    Break("embedded-p3-over-control", "joint training learns nothing", ("phase3.specialist_learning_rate=1.0e-9",)),
+    Break("embedded-p3-over-p2", "joint training learns nothing", NO_JOINT_LEARNING),
+    Break("embedded-p3-joint", "joint training learns nothing", NO_JOINT_LEARNING),
+    Break("embedded-p3-over-control", "joint training learns nothing", NO_JOINT_LEARNING),
 )
 """Breaks that are settings. Leaks, wrong forecasts and limits that let more through are planted by the tests."""
 

@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 import torch
 
+from mtquant.agents.bundle import PolicyBundle
 from mtquant.agents.learning.aggregators import build_aggregator
 from mtquant.agents.learning.gradient_coordination import GradientCoordinationSystem, noise_corrected_cosine
 from mtquant.agents.training.model_checkpointing import ModelCheckpointingSystem
@@ -56,6 +57,23 @@ def test_every_option_changes_what_is_learned(tmp_path, option):
     plain.train()
     other.train()
     assert plain.unit.head != other.unit.head
+
+
+def test_the_meta_controller_learns_from_the_reward_it_is_paid(tmp_path):
+    """What the ledger's derivative stands for is the plain utility, and the settings may ask for something else."""
+    digests = {}
+    for name, reward in {
+        "utility": {},
+        "bonus": {"diversification_bonus_weight": 5.0},
+        "larger bonus": {"diversification_bonus_weight": 50.0},
+        "sharpe": {"name": "differential_sharpe"},
+    }.items():
+        trainer = phase3_trainer(tmp_path / name, reward=reward)
+        trainer.train()
+        digests[name] = PolicyBundle.load(trainer.unit.outputs / META).digest
+        assert trainer.bundles[META].policy.log_std.requires_grad is (name != "utility")
+        assert not trainer.bundles["forex"].policy.log_std.requires_grad
+    assert len(set(digests.values())) == len(digests)
 
 
 def test_each_update_is_diagnosed(tmp_path):

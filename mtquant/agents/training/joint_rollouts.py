@@ -104,7 +104,10 @@ class JointRollouts:
             learner.pay(paid, self.start, exposed, self.curriculum.learning)
 
     def _derivatives(self, played: list[Played]) -> dict[str, Float]:
-        """Return `[S, B, a, streams]` per agent what actions were worth at the margin; nothing with other credit."""
+        """Return `[S, B, a, streams]` per agent what actions were worth at the margin; nothing with other credit.
+
+        The meta-controller is left out where it is paid something else than the utility that is differentiated.
+        """
         if self.credit is None:
             return {}
         learners, layout = self.learners, self.game.view.layout
@@ -116,7 +119,7 @@ class JointRollouts:
                 slopes[group] = slopes_of(learner.policy, seen, layout)
         own = any(learner.streams > 1 for agent, learner in learners.items() if agent != META)
         credit = self.credit.of(played, slopes, own=own)
-        out = {META: credit.portfolio[META][..., None]}
+        out = {META: credit.portfolio[META][..., None]} if self.phase.differentiates(meta=True) else {}
         for group in slopes:
             streams = [found[group] for found in (credit.portfolio, credit.own) if group in found]
             both = np.stack(streams, axis=-1)

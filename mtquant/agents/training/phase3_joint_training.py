@@ -131,9 +131,9 @@ class Phase3JointTrainer:
         central = 2 * game.slots + len(game.members)
         learners = {}
         for agent, bundle in self.bundles.items():
-            # Counterfactual credit is of first order, to which the width of exploration does not matter.
-            bundle.policy.log_std.requires_grad_(phase.credit != "counterfactual")
             meta = agent == META
+            # A derivative is of first order, to which the width of exploration does not matter.
+            bundle.policy.log_std.requires_grad_(not phase.differentiates(meta=meta))
             normaliser = game.meta_view.normaliser() if meta else game.view.normaliser(self.dataset)
             alone = phase.aggregator["name"] == "portfolio_only" or not phase.gradient_coordination
             # The meta's second stream is the cost of large losses, a specialist's the reward of its own book.
