@@ -31,7 +31,7 @@ $(INSTALLED): requirements.lock pyproject.toml
 train: install ## Train all three phases on the embedded market, evaluate, export
 	$(BIN)/mtquant train $(ARGS)
 
-smoke: install ## The same with a small profile and without Prefect, about a minute
+smoke: install ## The same with a small profile and without Prefect, about a minute and a half
 	$(BIN)/mtquant train --profile smoke --engine direct $(ARGS)
 
 test: install ## Run the tests that are fast
