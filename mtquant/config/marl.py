@@ -76,6 +76,8 @@ class TrainingConfig(Spec):
     """Discount per step."""
     gae_lambda: float = Field(default=0.95, ge=0, le=1)
     """Lambda of generalised advantage estimation."""
+    noise_baseline: bool = True
+    """Subtract from advantages what price moves explain of them: unbiased, far less noise. Only markets tell them."""
     clip_range: float = Field(default=0.2, gt=0)
     """Clip of the probability ratio."""
     value_clip_range: float | None = Field(default=None, gt=0)

@@ -114,3 +114,17 @@ class MarketGame(ABC):
     @abstractmethod
     def reward(self, table: Table, result: StepResult) -> dict[str, Float]:
         """Return each agent's reward `[N]`, updating the memory."""
+
+
+class TeamMarketGame(MarketGame):
+    """A game whose agents decide together what one account holds: they have one noise."""
+
+    def noise_state(self, agent: str, table: Table) -> Array:
+        """Return `[N, k, 2]` one, and the exposure held, of each slot."""
+        held = table.sim.exposure()
+        return np.stack([np.ones_like(held), held], axis=2, dtype=np.float32)
+
+    def noise_shock(self, agent: str, table: Table, result: StepResult) -> Array:
+        """Return `[N, k]` the price move of each slot's instrument."""
+        moved = np.take_along_axis(self.moves(result.t), np.asarray(table.sim.state.slots), axis=1)
+        return moved.astype(np.float32)

@@ -5,10 +5,12 @@ from typing import Any
 
 import numpy as np
 
+from mtquant.envs.engine import GameEngine, Outcome
+from mtquant.envs.game import TeamMarketGame
 from mtquant.envs.multi_agent import MultiAgentVecEnv
 from mtquant.envs.scenario import RowScenarios, Scenario
 from mtquant.envs.spaces import AnyActions, Normaliser, ObservationLayout
-from mtquant.envs.team import TeamEnv, TeamStep
+from mtquant.envs.team import MarketNoise, TeamEnv, TeamStep
 from mtquant.types import Array, Bool, Float32
 
 
@@ -23,6 +25,8 @@ class MarketTeam(TeamEnv):
         self.agents, self.rows = view.agents, view.rows
         self.reset(stagger=True)
         self.state_width = view.state().shape[1]
+        noise = self._noise_state()
+        self.noise_shape = (0, 0) if noise is None else noise.shape[1:]
 
     def layout(self, agent: str) -> ObservationLayout:
         """Return what `agent` sees."""
@@ -54,12 +58,24 @@ class MarketTeam(TeamEnv):
 
     def step(self) -> TeamStep:
         """Play the bar."""
+        state = self._noise_state()
         outcome = self.view.step()
         shape = (self.rows, len(self.agents))
         rewards = np.stack([outcome.rewards[agent] for agent in self.agents], axis=1)
         gone = np.broadcast_to(outcome.done[:, None], shape)
         cut = np.broadcast_to((outcome.done & ~outcome.terminated)[:, None], shape)
-        return TeamStep(rewards, gone, cut, outcome.done)
+        noise = None if state is None else MarketNoise(self._noise_shock(outcome), state)
+        return TeamStep(rewards, gone, cut, outcome.done, noise=noise)
+
+    def _noise_state(self) -> Float32 | None:
+        engine = self.view.engine
+        if not isinstance(engine, GameEngine) or not isinstance(engine.game, TeamMarketGame):
+            return None
+        return engine.game.noise_state(self.agents[0], engine.table)
+
+    def _noise_shock(self, outcome: Outcome) -> Float32:
+        engine = self.view.engine
+        return engine.game.noise_shock(self.agents[0], engine.table, outcome.result)
 
     def restart(self, done: Bool) -> None:
         """Start new episodes in the rows `done` [N]."""

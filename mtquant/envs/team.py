@@ -11,6 +11,18 @@ from mtquant.envs.spaces import AnyActions, Normaliser, ObservationLayout, uncha
 from mtquant.types import Array, Bool, Float, Float32
 
 
+class MarketNoise(NamedTuple):
+    """What no action changes and yet decides much of what is paid; the same for every agent of a team.
+
+    `learning.ppo.noise_variates` takes it out of advantages.
+    """
+
+    shock: Float32
+    """[N, q] price moves of the step."""
+    state: Float32
+    """[N, q, m] what later positions depend on, before anybody acted in the step."""
+
+
 class TeamStep(NamedTuple):
     """What one step brought; every entry is `[N, n]` with the agents in order, but `done` is `[N]`."""
 
@@ -24,6 +36,8 @@ class TeamStep(NamedTuple):
     """The row's episode is over; it waits for `restart`."""
     early: Float | None = None
     """Paid in this step before the agent acted: it belongs to the agent's turn before."""
+    noise: MarketNoise | None = None
+    """Price moves, where a market decides what is paid."""
 
 
 class TeamEnv(ABC):
@@ -40,6 +54,8 @@ class TeamEnv(ABC):
     """Length of `state`."""
     simultaneous = True
     """Whether no agent sees what others say in the same step."""
+    noise_shape = (0, 0)
+    """Shocks q and numbers m of the state of each in `TeamStep.noise`; (0, 0): there is none."""
     has_scenarios = False
     """Whether episodes can be made easier or harder."""
 

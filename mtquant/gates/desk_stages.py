@@ -9,6 +9,8 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
+import numpy as np
+
 from mtquant.config.games import GamesSpec
 from mtquant.config.marl import TrainingMode
 from mtquant.context import Streams
@@ -29,7 +31,7 @@ from mtquant.evaluation.oracles.desks import (
     optimal_slices,
     worked,
 )
-from mtquant.evaluation.oracles.directions import KnownEdge, best_known, expected_profit
+from mtquant.evaluation.oracles.directions import KnownEdge, best_known, expected_sharpe
 from mtquant.synthetic.sizing import sizing_bars, solve_sizing
 from mtquant.types import Float
 
@@ -63,11 +65,11 @@ class Stage:
     """What the worth is counted from; none: what is worth nothing."""
 
 
-def stages_of(mode: TrainingMode, games: GamesSpec, size: Size) -> Iterator[Stage]:
-    """Yield the stages of an environment."""
+def stages_of(mode: TrainingMode, bars: str | None, games: GamesSpec, size: Size) -> Iterator[Stage]:
+    """Yield the stages of an environment; `bars` names the planted market of a voting game (None: the default one)."""
     if mode is TrainingMode.EXECUTION:
         return orders(games, size)
-    return sized_markets(games, size) if mode is TrainingMode.RISK else edged_markets(mode, games, size)
+    return sized_markets(games, size) if mode is TrainingMode.RISK else edged_markets(mode, bars, games, size)
 
 
 def orders(games: GamesSpec, size: Size) -> Iterator[Stage]:
@@ -98,29 +100,28 @@ def sized_markets(games: GamesSpec, size: Size) -> Iterator[Stage]:
         yield Stage(play, RegimeDesk(solve_sizing(chain), regime))
 
 
-def edged_markets(mode: TrainingMode, games: GamesSpec, size: Size) -> Iterator[Stage]:
-    """Yield fresh markets of the voting games; the reference's band is the one that earns most on the first."""
+def edged_markets(mode: TrainingMode, bars: str | None, games: GamesSpec, size: Size) -> Iterator[Stage]:
+    """Yield fresh markets of the voting games; the reference is the one that earns most on the first."""
     known: KnownEdge | None = None
     for seed in range(FIRST_MARKET, FIRST_MARKET + size.markets):
-        game, truth = _voting_game(mode, games, size.bars, seed), default_market(None, seed).truth
+        game, truth = _voting_game(mode, bars, games, size.bars, seed), default_market(bars, seed).truth
         make = partial(_engine, game, size)
         known = known or best_known(make, truth, size.bars)
 
         def play(words: Words, make: Any = make, truth: Any = truth) -> Float:
-            profit: Float = expected_profit(make(), words, truth, size.bars).mean(keepdims=True)
-            return profit
+            return np.array([expected_sharpe(make(), words, truth, size.bars)])
 
-        yield Stage(play, KnownEdge(game.dataset.market, truth, known.band, known.half_life))
+        yield Stage(play, KnownEdge(game.dataset.market, truth, known.band, known.half_life, known.step))
 
 
-def _voting_game(mode: TrainingMode, games: GamesSpec, bars: int, seed: int) -> MarketGame:
+def _voting_game(mode: TrainingMode, bars: str | None, games: GamesSpec, length: int, seed: int) -> MarketGame:
     if mode is TrainingMode.STRATEGIC:
         experts = games.strategic_marl
-        ground = ground_of(None, experts.environment.model_copy(update=SMALL), bars, seed=seed)
-        return StrategicGame(ground, experts, bars)
+        ground = ground_of(bars, experts.environment.model_copy(update=SMALL), length, seed=seed)
+        return StrategicGame(ground, experts, length)
     tacticians = games.tactical_marl
-    ground = ground_of(None, tacticians.environment.model_copy(update=SMALL), bars, seed=seed)
-    return TacticalGame(ground, tacticians, bars)
+    ground = ground_of(bars, tacticians.environment.model_copy(update=SMALL), length, seed=seed)
+    return TacticalGame(ground, tacticians, length)
 
 
 def _engine(game: MarketGame, size: Size) -> GameEngine:

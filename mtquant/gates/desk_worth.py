@@ -8,12 +8,11 @@ from typing import Any
 import numpy as np
 
 from mtquant.config.games import read_games
-from mtquant.config.marl import TrainingMode
 from mtquant.context import Streams
 from mtquant.evaluation.statistics import Interval, ratio_of_means
 from mtquant.gates.alone import VOTING, words_alone
 from mtquant.gates.desk_stages import FIRST_MARKET, Size, Words, stages_of
-from mtquant.gates.desks import PLANTED, FinishedDesk
+from mtquant.gates.desks import DeskTraining, FinishedDesk
 from mtquant.types import ActFn, Float
 
 RANDOM = "random"
@@ -34,15 +33,16 @@ class Worth:
 
 
 def worth_of(
-    mode: TrainingMode, acts: Mapping[str, ActFn], alone: Mapping[str, ActFn], size: Size | None = None
+    training: DeskTraining, acts: Mapping[str, ActFn], alone: Mapping[str, ActFn], size: Size | None = None
 ) -> Worth:
-    """Return what a team, random play and every agent alone are worth."""
+    """Return what a team, random play and every agent in `alone` are worth."""
+    mode = training.mode
     words = {RANDOM: random_words()}
     words |= {agent: alone_words(agent, act, mode in VOTING) for agent, act in alone.items()}
     team: list[Float] = []
     best: list[Float] = []
     rivals: dict[str, list[Float]] = {name: [] for name in words}
-    for stage in stages_of(mode, read_games(PLANTED[mode]), size or Size()):
+    for stage in stages_of(mode, training.bars, read_games(training.environment), size or Size()):
         zero: Float | float = 0.0 if stage.zero is None else stage.play(stage.zero)
         team.append(stage.play(team_words(acts)) - zero)
         best.append(stage.play(stage.best) - zero)
@@ -84,7 +84,7 @@ def random_words() -> Words:
 @lru_cache(maxsize=4)
 def worth_of_run(run: FinishedDesk) -> Worth:
     """Return `worth_of` a finished training; gates on the same one share it."""
-    return worth_of(run.mode, run.acts(), run.acts_alone())
+    return worth_of(run.training, run.acts(), run.acts_alone())
 
 
 @dataclass(frozen=True)

@@ -8,6 +8,8 @@ from typing import Any
 from mtquant.agents.bundle import PolicyBundle
 from mtquant.agents.training.unified_pettingzoo_trainer import UnifiedPettingZooTrainer
 from mtquant.config.marl import TrainingConfig, TrainingMode, UnifiedTrainingConfig
+from mtquant.envs.games.strategic import EXPERTS
+from mtquant.envs.games.tactical import TACTICIANS
 from mtquant.gates.alone import alone_environment
 from mtquant.gates.teams import trained_unit
 from mtquant.store.digests import digest_json
@@ -27,21 +29,46 @@ PLANTED: Mapping[TrainingMode, dict[str, Any]] = {
     TrainingMode.EXECUTION: {"execution": {"rewards": {"speed_bonus": 0.0, "impact_penalty": 0.0, "venue_bonus": 0.0}}},
 }
 """Settings of the environments for which the optimum is known, with enough bars that luck is not learned."""
+DIVIDED = "gp-divided"
+"""The market on which agents of a voting team need one another: each is shown one of its three signals."""
+
+
+def _divided(block: str, agents: tuple[str, ...]) -> dict[str, Any]:
+    columns = ["signal_fast", "signal_middle", "signal_slow", "position"]
+    shown = {agent: {"observation_columns": [i, len(columns) - 1]} for i, agent in enumerate(agents)}
+    environment = {"train_histories": 16, "columns": columns, "matrix_shape": [1, len(columns)]}
+    return {block: {"environment": environment, "agents": shown}}
+
+
+SHOWN_ONE: Mapping[TrainingMode, dict[str, Any]] = {
+    TrainingMode.STRATEGIC: _divided("strategic_marl", EXPERTS),
+    TrainingMode.TACTICAL: _divided("tactical_marl", TACTICIANS),
+}
+"""Settings of the voting games on `DIVIDED`: one signal and the exposure held for every agent."""
 
 
 @dataclass(frozen=True)
 class DeskTraining:
-    """Settings of one team and of its agents alone; gates with equal ones share them."""
+    """Settings of one team, and of its agents alone where they are its rivals; gates with equal ones share them."""
 
     mode: TrainingMode
     total_steps: int
+    bars: str | None = None
+    """Planted market; none: that of the environment."""
+    rivals: bool = True
+    """Whether every agent is trained alone as well."""
+
+    @property
+    def environment(self) -> dict[str, Any]:
+        """Settings of the environment."""
+        return PLANTED[self.mode] if self.bars is None else SHOWN_ONE[self.mode]
 
     def config(self, seed: int, alone: str | None = None) -> TrainingConfig:
         """Return the settings: those of `mtquant marl` on the planted market, of everybody or of one agent alone."""
         usual = UnifiedTrainingConfig()
         unified = UnifiedTrainingConfig(
             training_mode=self.mode,
-            environment={"config": PLANTED[self.mode]},
+            environment={"config": self.environment, "bars": self.bars},
             training=usual.training.changed(total_steps=self.total_steps, seed=seed),
         )
         team = UnifiedPettingZooTrainer(unified).settings(self.mode)
@@ -53,12 +80,12 @@ class DeskTraining:
 
 @dataclass(frozen=True)
 class FinishedDesk:
-    """Complete trainings of a team and of each of its agents alone."""
+    """Complete trainings of a team and of its agents alone."""
 
-    mode: TrainingMode
+    training: DeskTraining
     team: Unit
     alone: tuple[tuple[str, Unit], ...]
-    """By the agents' names."""
+    """By the agents' names; empty without rivals."""
 
     @property
     def keys(self) -> tuple[str, ...]:
@@ -72,7 +99,7 @@ class FinishedDesk:
 
     def acts(self) -> dict[str, ActFn]:
         """Return the trained team."""
-        return {agent: acting(self.team, agent) for agent, _ in self.alone}
+        return {agent: acting(self.team, agent) for agent in _agents(self.team)}
 
     def acts_alone(self) -> dict[str, ActFn]:
         """Return every agent as it was trained alone."""
@@ -84,9 +111,13 @@ def acting(unit: Unit, agent: str) -> ActFn:
     return PolicyBundle.load(unit.outputs / agent).actor.act
 
 
+def _agents(team: Unit) -> list[str]:
+    return [path.name for path in sorted(team.outputs.iterdir()) if (path / "bundle.json").is_file()]
+
+
 def finish_desk(root: Path, training: DeskTraining, seed: int) -> FinishedDesk:
     """Train with `seed` in this process, from the newest checkpoints; what is complete in the store is reused."""
     team = trained_unit(root, training.config(seed))
-    agents = [path.name for path in sorted(team.outputs.iterdir()) if (path / "bundle.json").is_file()]
+    agents = _agents(team) if training.rivals else []
     alone = tuple((agent, trained_unit(root, training.config(seed, agent))) for agent in agents)
-    return FinishedDesk(training.mode, team, alone)
+    return FinishedDesk(training, team, alone)

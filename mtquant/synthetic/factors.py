@@ -108,6 +108,31 @@ class FactorParams(FactorLaw):
         return Objective(aversion, self.impact, self.target_volatility, self.bars_per_year, self.action_range)
 
 
+class DividedParams(FactorParams):
+    """A fast, a middling and a slow signal, so that each of three agents can be shown another one."""
+
+    loading: float = 0.10
+    """b: edge per unit of each signal."""
+    phi_fast: float = Field(default=0.08, gt=0, le=1)
+    """Mean reversion of the fast signal."""
+    phi_middle: float = Field(default=0.05, gt=0, le=1)
+    """Mean reversion of the middling signal."""
+    phi_slow: float = Field(default=0.03, gt=0, le=1)
+    """Mean reversion of the slow signal."""
+    impact: float = Field(default=0.2, gt=0)
+    """Quadratic impact l; small, because votes move exposure in large steps."""
+
+    @property
+    def phi(self) -> Float:
+        """[3] mean reversion of the fast, the middling and the slow signal."""
+        return np.array([self.phi_fast, self.phi_middle, self.phi_slow])
+
+    @property
+    def signal_names(self) -> tuple[str, ...]:
+        """[3] names of the shown columns."""
+        return "signal_fast", "signal_middle", "signal_slow"
+
+
 class SpreadParams(FactorLaw):
     """One signal, proportional costs: the optimum is a band around the signal inside which nothing is traded."""
 

@@ -13,10 +13,17 @@ from mtquant.registry import did_you_mean
 from mtquant.synthetic import embedded, factors, hidden_regime
 from mtquant.synthetic.planted import Planted
 
-Params = embedded.EmbeddedParams | factors.FactorParams | factors.SpreadParams | hidden_regime.RegimeParams
+Params = (
+    embedded.EmbeddedParams
+    | factors.FactorParams
+    | factors.DividedParams
+    | factors.SpreadParams
+    | hidden_regime.RegimeParams
+)
 LAWS: dict[str, type[Params]] = {
     "embedded": embedded.EmbeddedParams,
     "factors": factors.FactorParams,
+    "divided": factors.DividedParams,
     "spread": factors.SpreadParams,
     "hidden-regime": hidden_regime.RegimeParams,
 }
@@ -113,6 +120,7 @@ SYNTHETIC: dict[str, PlantedMarket] = {
         {**_BASE, "loading": 0.10, "correlation": 0.5, "action_range": 6.0},
         "shown signals, correlated shocks: joint trading wins",
     ),
+    "gp-divided": PlantedMarket(LAWS["divided"], {}, "three shown signals, one for each agent of a team"),
     "spread": PlantedMarket(_SPREAD, {}, "one shown signal, proportional costs that a cost-blind trader cannot afford"),
     "spread-narrow": PlantedMarket(_SPREAD, {"spread": 0.05}, "half the costs: ignoring them loses a tenth"),
     "spread-slow": PlantedMarket(_SPREAD, {"spread": 0.02, "phi_signal": 0.02}, "small costs, a slow signal"),

@@ -8,7 +8,7 @@ from mtquant.envs.engine import GameEngine
 from mtquant.envs.games.strategic import StrategicMarketEnv
 from mtquant.envs.games.tactical import TacticalMarketEnv
 from mtquant.envs.ground import default_market
-from mtquant.evaluation.oracles.directions import KnownEdge, best_known, expected_profit
+from mtquant.evaluation.oracles.directions import KnownEdge, best_known, expected_sharpe
 
 ROWS, BARS = 48, 120
 
@@ -22,12 +22,12 @@ def test_the_edge_is_worth_something_and_the_columns_show_much_of_it(env):
         return GameEngine(game, game.dataset.splits.test, ROWS, Streams(1).rng("episodes"))
 
     reference = best_known(make, truth, BARS)
-    best = expected_profit(make(), reference, truth, BARS).mean()
+    best = expected_sharpe(make(), reference, truth, BARS)
     rng = Streams(2).rng("actions")
-    random = expected_profit(
+    random = expected_sharpe(
         make(), lambda e: {a: rng.integers(0, 3, (ROWS, 1)).astype(float) for a in game.agents}, truth, BARS
-    ).mean()
-    wrong = expected_profit(make(), lambda e: {a: 2.0 - w for a, w in reference(e).items()}, truth, BARS).mean()
+    )
+    wrong = expected_sharpe(make(), lambda e: {a: 2.0 - w for a, w in reference(e).items()}, truth, BARS)
     assert best > 0.04 and random < 0.0 and wrong < -0.5 * best
     assert reference.band > 0.0, "trading on every trace of an edge costs more than it earns"
 
@@ -35,7 +35,7 @@ def test_the_edge_is_worth_something_and_the_columns_show_much_of_it(env):
     market, table = game.dataset.market, game.window.table
     weight = fitted(table, truth.alpha, np.flatnonzero(usable(market, game.dataset.splits.train)))
     seen = votes_by(weight, table, reference.band)
-    assert 0.5 < expected_profit(make(), seen, truth, BARS).mean() / best < 1.1
+    assert 0.5 < expected_sharpe(make(), seen, truth, BARS) / best < 1.1
 
 
 def usable(market, split) -> np.ndarray:
@@ -73,4 +73,4 @@ def test_a_band_of_everything_votes_neutral():
     game = StrategicMarketEnv(seed=0).row.engine.game
     truth = default_market(None, 0).truth
     engine = GameEngine(game, game.dataset.splits.test, 4, Streams(1).rng("episodes"))
-    assert (expected_profit(engine, KnownEdge(game.dataset.market, truth, 9.0), truth, 10) == 0.0).all()
+    assert expected_sharpe(engine, KnownEdge(game.dataset.market, truth, 9.0), truth, 10) == 0.0

@@ -4,10 +4,11 @@ import pytest
 
 from mtquant.config.load import load_pipeline
 from mtquant.gates.ablation import DEFAULT, VARIANTS, training_of
+from mtquant.gates.alone import VOTING
 from mtquant.gates.broken import BREAKS, broken_gate
 from mtquant.gates.definitions import TARGETS, full_gates, small_gates
 from mtquant.gates.desk_gates import TEAMS
-from mtquant.gates.desks import DeskTraining
+from mtquant.gates.desks import DIVIDED, DeskTraining
 from mtquant.gates.documents import VOLATILITY
 from mtquant.gates.execution import ExecutionTraining
 from mtquant.gates.measures import ReportedShare
@@ -50,7 +51,9 @@ def test_gates_learn_as_the_default_profile_does(gates):
             assert gate.training.timesteps == 300_000
             continue
         if isinstance(gate.training, DeskTraining):
-            assert gate.training == DeskTraining(gate.training.mode, TEAMS[gate.training.mode][0])
+            votes, leads = gate.training.mode in VOTING, gate.name.endswith("-lead")
+            bars, rivals = DIVIDED if votes and leads else None, leads or not votes
+            assert gate.training == DeskTraining(gate.training.mode, TEAMS[gate.training.mode][0], bars, rivals)
             continue
         if isinstance(gate.training, TeamTraining):
             assert gate.training.total_steps == (200_000 if gate.name == "mappo-spread-early" else 2_000_000)

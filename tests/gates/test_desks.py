@@ -13,19 +13,21 @@ from mtquant.evaluation.team import play_team
 from mtquant.gates.alone import alone_environment, neutral, words_alone
 from mtquant.gates.desk_stages import Size, stages_of
 from mtquant.gates.desk_worth import RANDOM, SmallestLead, TeamShare, Worth, alone_words, team_words, worth_of
-from mtquant.gates.desks import PLANTED, DeskTraining, finish_desk
+from mtquant.gates.desks import DIVIDED, PLANTED, SHOWN_ONE, DeskTraining, finish_desk
 
 MODES = tuple(PLANTED)
 TINY = Size(markets=2, rows=4, bars=60, orders=4)
+PLAYED = [(mode, None) for mode in MODES] + [(mode, DIVIDED) for mode in SHOWN_ONE]
 
 
-def first_stage(mode):
-    return next(stages_of(mode, read_games(PLANTED[mode]), TINY))
+def first_stage(mode, bars=None):
+    training = DeskTraining(mode, 1, bars)
+    return next(stages_of(mode, bars, read_games(training.environment), TINY))
 
 
-@pytest.mark.parametrize("mode", MODES, ids=str)
-def test_the_optimum_is_worth_more_than_chance_and_play_repeats(mode):
-    stage = first_stage(mode)
+@pytest.mark.parametrize(("mode", "bars"), PLAYED)
+def test_the_optimum_is_worth_more_than_chance_and_play_repeats(mode, bars):
+    stage = first_stage(mode, bars)
     best = stage.play(stage.best)
     np.testing.assert_array_equal(best, stage.play(stage.best))
     rng = Streams(0).rng("random")
@@ -43,7 +45,7 @@ def test_worth_is_counted_for_everybody_on_the_same_episodes():
     mode = TrainingMode.STRATEGIC
     agents = ("mlmi_expert", "nwrqk_expert", "regime_expert")
     long = sized(agents, 2.0)
-    found = worth_of(mode, long, long | {"regime_expert": sized(agents, 1.0)["regime_expert"]}, TINY)
+    found = worth_of(DeskTraining(mode, 1), long, long | {"regime_expert": sized(agents, 1.0)["regime_expert"]}, TINY)
     assert found.team.shape == found.best.shape == (TINY.markets,)
     # an agent alone decides for all: it is worth what a team is that votes as it does, and nothing where it is NEUTRAL
     np.testing.assert_array_equal(found.rivals["mlmi_expert"], found.team)
@@ -117,8 +119,24 @@ def test_a_team_and_its_agents_alone_are_trained_once(mode, tmp_path):
     assert set(run.acts()) == set(run.acts_alone()) == set(agents) and len(agents) == len(run.keys) - 1
     settings = training.config(0), training.config(0, agents[0])
     assert settings[0].total_steps == settings[1].total_steps
-    found = worth_of(mode, run.acts(), run.acts_alone(), TINY)
+    found = worth_of(training, run.acts(), run.acts_alone(), TINY)
     assert found.team.mean() < 0.9 * found.best.mean(), "who learned nothing does not pass"
     env = team_of(lambda: settings[1].env_factory(**settings[1].env_settings), 2, Streams(0).rng("rows"))
     returns, _ = play_team(env, {agents[0]: run.acts_alone()[agents[0]]}, 2)
     assert returns.shape == (2, 1)
+
+
+@pytest.mark.parametrize("mode", SHOWN_ONE, ids=str)
+def test_on_the_divided_market_nobody_sees_what_another_is_shown(mode):
+    training = DeskTraining(mode, 1, DIVIDED)
+    settings = training.config(0)
+    game = settings.env_factory(**settings.env_settings).row.engine.game
+    assert game.window.names == ("signal_fast", "signal_middle", "signal_slow", "position")
+    shown = [set(game.columns[agent]) - {3} for agent in game.agents]
+    assert shown == [{0}, {1}, {2}]
+    assert np.abs(np.corrcoef(game.window.table[:, 0, :3].T) - np.eye(3)).max() < 0.1
+
+
+def test_whoever_needs_no_rivals_trains_none(monkeypatch, tmp_path):
+    run = finish_desk(tmp_path, DeskTraining(TrainingMode.TACTICAL, 1, DIVIDED, rivals=False), 0)
+    assert run.acts_alone() == {} and len(run.keys) == 1 and len(run.acts()) == 3

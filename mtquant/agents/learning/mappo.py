@@ -15,7 +15,15 @@ from torch import Tensor, nn
 
 from mtquant.agents.learning.critic import CentralCritic
 from mtquant.agents.learning.gpu import mixed_precision
-from mtquant.agents.learning.ppo import PolicyLoss, advantages_of_turns, normalise, ppo_losses, value_terms
+from mtquant.agents.learning.ppo import (
+    PolicyLoss,
+    advantages_of_turns,
+    noise_variates,
+    normalise,
+    ppo_losses,
+    value_terms,
+    without_noise,
+)
 from mtquant.agents.learning.state import Parts, capture_module, capture_optimizer, restore_module, restore_optimizer
 from mtquant.agents.learning.team_play import Group, GroupSamples
 from mtquant.agents.learning.value_norm import ValueNorm
@@ -24,6 +32,9 @@ from mtquant.config.marl import TrainingConfig
 from mtquant.envs.spaces import Normaliser, ObservationLayout
 from mtquant.envs.team import TeamEnv
 from mtquant.types import Array, Float32
+
+PERSISTENCE = (1.0, 0.5)
+"""Shares of a position that last from step to step, with which price moves are summed."""
 
 
 class Batch(NamedTuple):
@@ -190,6 +201,10 @@ class MAPPOLearner:
         advantage = advantages_of_turns(reward, value, last, samples.ends, turn, config.gamma, config.gae_lambda)
         target = advantage + value
         measured = {"explained_variance": _explained(target[turn], value[turn])}
+        if config.noise_baseline and samples.shock.shape[2]:
+            before = float(advantage.var())
+            advantage = _quiet(advantage, samples, config.gamma * config.gae_lambda)
+            measured["noise_removed"] = 1.0 - float(advantage.var()) / before if before > 0 else float("nan")
         if config.value_norm:
             self.returns.update(torch.from_numpy(target[turn]))
         seen, around = self._inputs(samples.observation, samples.state, self.group.identity)
@@ -251,6 +266,14 @@ def _descend(optimizer: torch.optim.Optimizer, loss: Tensor, parameters: Iterabl
     norm = float(nn.utils.clip_grad_norm_(parameters, limit))
     optimizer.step()
     return norm
+
+
+def _quiet(advantage: Float32, samples: GroupSamples, decay: float) -> Float32:
+    """Return `advantage` [S, N, m] without what the market's moves explain of it; its episodes end for all at once."""
+    ends = samples.ends[:, :, 0]
+    start = np.concatenate([np.zeros_like(ends[:1]), ends[:-1]])
+    decays = [decay * share for share in PERSISTENCE]
+    return without_noise(advantage, noise_variates(samples.shock, samples.noise_state, start, ends[-1], decays))
 
 
 def _explained(target: Float32, value: Float32) -> float:

@@ -60,6 +60,10 @@ class GroupSamples(NamedTuple):
     """[S, N, m] there is a sample: the agent acted, or is dead and still paid."""
     active: Bool
     """[S, N, m] the agent acted."""
+    shock: Float32
+    """[S, N, q] price moves; q = 0 where none are told."""
+    noise_state: Float32
+    """[S, N, q, m] what later positions depended on before the step."""
     last_observation: Float32
     """[N, m, d] after the rollout."""
     last_state: Float32

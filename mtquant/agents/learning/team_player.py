@@ -26,6 +26,9 @@ class _Book:
         self.action = np.zeros((*shape, env.actions(agent).size), np.float32)
         self.log_prob, self.reward = np.zeros(shape, np.float32), np.zeros(shape, np.float32)
         self.ends, self.turn, self.active = (np.zeros(shape, dtype=bool) for _ in range(3))
+        shocks, numbers = env.noise_shape
+        self.shock = np.zeros((steps, env.rows, shocks), np.float32)
+        self.noise_state = np.zeros((steps, env.rows, shocks, numbers), np.float32)
         self.cut: list[Array] = [np.zeros((0, 3), np.int64)]
         self.cut_observation: list[Float32] = [np.zeros((0, self.observation.shape[-1]), np.float32)]
         self.cut_state: list[Float32] = [np.zeros((0, env.state_width), np.float32)]
@@ -41,6 +44,8 @@ class _Book:
             self.ends,
             self.turn,
             self.active,
+            self.shock,
+            self.noise_state,
             last_observation,
             np.repeat(last_state[:, None], self.state.shape[2], axis=1),
             np.concatenate(self.cut),
@@ -129,6 +134,8 @@ class TeamPlayer:
         late = None if outcome.early is None else np.where(self._fresh[:, None], 0.0, self.structure(outcome.early))
         for book in books.values():
             book.reward[step] = paid[:, book.columns]
+            if outcome.noise is not None:
+                book.shock[step], book.noise_state[step] = outcome.noise
             if late is not None and step > 0:
                 book.reward[step - 1] += late[:, book.columns].astype(np.float32)
 

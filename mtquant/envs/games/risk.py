@@ -15,7 +15,7 @@ from mtquant.context import Streams
 from mtquant.data.features import build_dataset
 from mtquant.data.market import Market
 from mtquant.envs.aec import MakeEngine
-from mtquant.envs.game import PARTS, MarketGame, Table
+from mtquant.envs.game import PARTS, Table, TeamMarketGame
 from mtquant.envs.games.documented import DocumentedAEC, DocumentedParallel, GameView, engines_of
 from mtquant.envs.ground import DEFAULT_SYMBOLS, FEATURES, Bars, Ground, ground_of, settings
 from mtquant.envs.rewards import outcome_of
@@ -58,7 +58,7 @@ HISTORIES, HISTORY_BARS = (3, 1, 1), 1500
 DEFAULT_COST = 2e-4
 
 
-class RiskGame(MarketGame):
+class RiskGame(TeamMarketGame):
     """Each agent moves a level of its own by -2 to 2; together they decide a long portfolio of all instruments.
 
     `position_sizing` the portfolio's risk, `stop_target` the distance of stops and targets, `risk_monitor` the budget

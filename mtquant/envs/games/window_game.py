@@ -7,7 +7,7 @@ import numpy as np
 from mtquant.config.market_games import WindowSpec
 from mtquant.data.indicators import Indicator
 from mtquant.envs.columns import Window, column_table
-from mtquant.envs.game import PARTS, MarketGame, Table
+from mtquant.envs.game import PARTS, Table, TeamMarketGame
 from mtquant.envs.ground import Ground
 from mtquant.envs.spaces import ObservationLayout
 from mtquant.envs.track import drawdown_growth, fresh_track
@@ -19,7 +19,7 @@ DRAWDOWN_SCALE = 10.0
 """Drawdowns are shown in u0 over this: of order one."""
 
 
-class WindowGame(MarketGame):
+class WindowGame(TeamMarketGame):
     """One instrument per row; observations are windows of the last bars."""
 
     def __init__(

@@ -153,6 +153,7 @@ def _levels(size: Size) -> KnownOptimum:
 KNOWN: tuple[Callable[[Size], KnownOptimum], ...] = (
     partial(_one_desk, "gp-easy"),
     partial(_one_desk, "gp-base"),
+    partial(_one_desk, "gp-divided"),
     partial(_joint_desks, "gp-joint"),
     partial(_band, "spread"),
     partial(_band, "spread-narrow"),
