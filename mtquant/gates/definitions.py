@@ -292,7 +292,7 @@ def _embedded(seeds: tuple[int, ...]) -> tuple[Gate, ...]:
         ("p2-reference", "phase 2 over the best known allocation of these specialists", ReportedShare("Phase 2"), 0.90),
         ("p2-sharpe", "annual Sharpe ratio of phase 2", PhaseSharpe("phase2"), 1.8),
         ("p3-over-p2", "phase 3 over phase 2", ReportedShare("Phase 3 over phase 2"), 1.15),
-        ("p3-joint", "phase 3 as a share of the joint optimum", ReportedShare("Phase 3"), 0.75),
+        ("p3-joint", "phase 3 as a share of the joint optimum", ReportedShare("Phase 3"), 0.78),
         ("p3-sharpe", "annual Sharpe ratio of phase 3", PhaseSharpe("phase3"), 2.0),
     )
     control = Gate(

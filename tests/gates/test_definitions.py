@@ -118,7 +118,7 @@ MUST = {
     "embedded-p2-reference": 0.90,
     "embedded-p2-sharpe": 1.8,
     "embedded-p3-over-p2": 1.15,
-    "embedded-p3-joint": 0.75,
+    "embedded-p3-joint": 0.78,
     "embedded-p3-sharpe": 2.0,
     "embedded-p3-over-control": 1.0,
     "embedded-p1-max-drawdown": 0.20,
