@@ -40,6 +40,8 @@ CURVES = (
     ),
 )
 """Gate, unit, metric of its journal, reference policies, title."""
+SMOOTHED = 10
+"""Rollouts whose mean is drawn; each by itself is mostly luck."""
 NAMES = {
     "phase1": "stand-alone optimum",
     "equal": "equal budgets",
@@ -78,11 +80,12 @@ def draw(
     for seed, run in zip(seeds, runs, strict=True):
         assert isinstance(run, FinishedRun)
         steps, values = _curve(unit_of_run(run.root, run.record, unit), metric)
-        axes.plot(steps / 1e3, values, linewidth=1.2, label=f"seed {seed}")
+        line = axes.plot(steps / 1e3, values, linewidth=0.6, alpha=0.25)[0]
+        axes.plot(steps / 1e3, _smoothed(values), color=line.get_color(), linewidth=1.5, label=f"seed {seed}")
     for number, (name, value) in enumerate(_references(runs[0], references, alone=unit.startswith("phase1")).items()):
         axes.axhline(value, color="black", linewidth=1.0, linestyle=("-", "--", ":")[number], label=NAMES[name])
     axes.set(title=title, xlabel="thousand steps", ylabel="utility per bar, risk units")
-    axes.legend(fontsize="small", frameon=False)
+    figure.legend(loc="outside right upper", fontsize="small", frameon=False)
     axes.grid(alpha=0.25)
     figure.savefig(path, dpi=110)
     plt.close(figure)
@@ -91,6 +94,14 @@ def draw(
 def _curve(unit: Unit, metric: str) -> tuple[np.ndarray, np.ndarray]:
     lines = [line for line in unit.journal.read() if metric in line.metrics]
     return np.array([line.step for line in lines]), np.array([line.metrics[metric] for line in lines])
+
+
+def _smoothed(values: np.ndarray) -> np.ndarray:
+    """Return the mean of each value and those up to `SMOOTHED` before it."""
+    total = np.concatenate([[0.0], np.cumsum(values)])
+    stop = np.arange(1, len(values) + 1)
+    start = np.maximum(stop - SMOOTHED, 0)
+    return np.asarray((total[stop] - total[start]) / (stop - start))
 
 
 def _references(run: Any, names: Sequence[str], *, alone: bool) -> Mapping[str, float]:
